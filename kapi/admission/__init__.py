@@ -1,0 +1,5 @@
+"""Admission plugins, one per file, called by the generic store's write order.
+
+Owns: mutation and validation that depends on other objects (namespace life cycle, service-account
+injection, priority). Must not: write to storage or know HTTP.
+"""

@@ -1,0 +1,195 @@
+"""Requests by kind, over any transport.
+
+Errors of the server arrive as `kapi.api.errors.ApiError` subclasses, a lost server as
+ConnectionError. Nothing is retried here: callers decide.
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from kapi.api.errors import from_status
+from kapi.api.object import Object
+from kapi.client.interface import Response, Transport
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRef:
+    """A resource as it appears in paths."""
+
+    group: str
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        root = f"/apis/{self.group}/{self.version}" if self.group else f"/api/{self.version}"
+        if self.namespaced and namespace:
+            root += f"/namespaces/{namespace}"
+        parts = [root, self.plural, name, subresource]
+        return "/".join(part for part in parts if part)
+
+
+NAMESPACES = ResourceRef("", "v1", "namespaces", "Namespace", namespaced=False)
+NODES = ResourceRef("", "v1", "nodes", "Node", namespaced=False)
+PODS = ResourceRef("", "v1", "pods", "Pod")
+SERVICES = ResourceRef("", "v1", "services", "Service")
+ENDPOINTS = ResourceRef("", "v1", "endpoints", "Endpoints")
+CONFIG_MAPS = ResourceRef("", "v1", "configmaps", "ConfigMap")
+SECRETS = ResourceRef("", "v1", "secrets", "Secret")
+SERVICE_ACCOUNTS = ResourceRef("", "v1", "serviceaccounts", "ServiceAccount")
+EVENTS = ResourceRef("", "v1", "events", "Event")
+REPLICATION_CONTROLLERS = ResourceRef("", "v1", "replicationcontrollers", "ReplicationController")
+DEPLOYMENTS = ResourceRef("apps", "v1", "deployments", "Deployment")
+REPLICA_SETS = ResourceRef("apps", "v1", "replicasets", "ReplicaSet")
+ENDPOINT_SLICES = ResourceRef("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+LEASES = ResourceRef("coordination.k8s.io", "v1", "leases", "Lease")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One line of a watch: type is ADDED, MODIFIED, DELETED or BOOKMARK."""
+
+    type: str
+    object: Object
+
+
+class Client:
+    """A component's view of the cluster. `user_agent` becomes its default field manager."""
+
+    def __init__(self, transport: Transport, user_agent: str = "kapi") -> None:
+        self._transport = transport
+        self._headers = {"user-agent": f"{user_agent}/kapi", "accept": "application/json"}
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str] | None = None,
+        body: Object | list[Any] | None = None,
+        content_type: str = "application/json",
+    ) -> Object:
+        """One exchange with a JSON answer. Raises ApiError or ConnectionError."""
+        data = b"" if body is None else orjson.dumps(body)
+        headers = {**self._headers, **({"content-type": content_type} if data else {})}
+        answer = await self._transport.request(
+            method, path, params=params, body=data, headers=headers
+        )
+        return _decoded(answer)
+
+    async def get(
+        self, resource: ResourceRef, namespace: str, name: str, *, subresource: str = ""
+    ) -> Object:
+        return await self.request("GET", resource.path(namespace, name, subresource))
+
+    async def list(
+        self, resource: ResourceRef, namespace: str = "", **params: str
+    ) -> Object:
+        """The List object. Query parameters by their wire names: labelSelector, limit, ..."""
+        return await self.request("GET", resource.path(namespace), params=params)
+
+    async def create(
+        self,
+        resource: ResourceRef,
+        namespace: str,
+        obj: Object,
+        *,
+        name: str = "",
+        subresource: str = "",
+    ) -> Object:
+        """Create; with `name` and `subresource` a POST below an object (binding, token)."""
+        return await self.request("POST", resource.path(namespace, name, subresource), body=obj)
+
+    async def update(
+        self, resource: ResourceRef, namespace: str, obj: Object, *, subresource: str = ""
+    ) -> Object:
+        """Replace; the object's resourceVersion is the precondition."""
+        path = resource.path(namespace, obj["metadata"]["name"], subresource)
+        return await self.request("PUT", path, body=obj)
+
+    async def patch(
+        self,
+        resource: ResourceRef,
+        namespace: str,
+        name: str,
+        patch: Object | list[Any],
+        *,
+        content_type: str = MERGE_PATCH,
+        subresource: str = "",
+        params: Mapping[str, str] | None = None,
+    ) -> Object:
+        return await self.request(
+            "PATCH",
+            resource.path(namespace, name, subresource),
+            params=params,
+            body=patch,
+            content_type=content_type,
+        )
+
+    async def delete(
+        self,
+        resource: ResourceRef,
+        namespace: str,
+        name: str,
+        *,
+        options: Object | None = None,
+    ) -> Object:
+        """Delete; `options` is a DeleteOptions body (grace, propagation, preconditions)."""
+        return await self.request("DELETE", resource.path(namespace, name), body=options)
+
+    async def watch(
+        self, resource: ResourceRef, namespace: str = "", **params: str
+    ) -> AsyncIterator[WatchEvent]:
+        """Events until the server ends the watch. Raises ApiError for an ERROR event."""
+        query = {"watch": "true", "allowWatchBookmarks": "true", **params}
+        path = resource.path(namespace)
+        opened = self._transport.stream("GET", path, params=query, headers=self._headers)
+        async with opened as (status, chunks):
+            if status != 200:
+                body = b"".join([chunk async for chunk in chunks])
+                raise from_status(_json_or_message(body), status)
+            async for line in _lines(chunks):
+                event = orjson.loads(line)
+                if event["type"] == "ERROR":
+                    raise from_status(event["object"])
+                yield WatchEvent(event["type"], event["object"])
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    rest = b""
+    async for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\n")
+        for line in lines:
+            if line:
+                yield line
+
+
+def _json_or_message(body: bytes) -> Object:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {"message": body.decode(errors="replace")}
+    return value if isinstance(value, dict) else {"message": str(value)}
+
+
+def _decoded(answer: Response) -> Object:
+    value = _json_or_message(answer.body)
+    if answer.status >= 400:
+        raise from_status(value, answer.status)
+    return value

@@ -1,0 +1,58 @@
+"""Child processes. Arguments are lists: nothing here ever passes through a shell."""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessResult:
+    """How a finished process ended."""
+
+    exit_code: int
+    stdout: bytes
+    stderr: bytes
+
+
+async def run_process(
+    argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+) -> ProcessResult:
+    """Run to the end and collect the output.
+
+    Raises TimeoutError after `timeout` seconds (the process is killed first) and
+    FileNotFoundError if the program does not exist.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *argv,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            stdout, stderr = await process.communicate(stdin)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
+        raise
+    return ProcessResult(process.returncode or 0, stdout, stderr)
+
+
+def start_process(
+    argv: Sequence[str], *, log_path: str | Path, environment: Mapping[str, str] | None = None
+) -> int:
+    """Start a daemon in its own session with output appended to `log_path`; returns its id."""
+    Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+    with open(log_path, "ab") as log:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+            env={**os.environ, **(environment or {})},
+        )
+    return process.pid

@@ -1,0 +1,54 @@
+"""Background tasks. A task has a name, an owner, and never loses its exception in silence."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+_log = logging.getLogger(__name__)
+_alive: set[asyncio.Task[Any]] = set()
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def spawn(coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+    """Start a task. Its reference is kept until it ends; an unhandled exception is logged."""
+    task = asyncio.get_running_loop().create_task(coroutine, name=name)
+    _alive.add(task)
+    task.add_done_callback(_finished)
+    return task
+
+
+def _finished(task: asyncio.Task[Any]) -> None:
+    _alive.discard(task)
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is not None:
+        _log.error("task %s ended with an error", task.get_name(), exc_info=error)
+
+
+class TaskScope:
+    """A set of tasks that live and die together: `close` cancels all and waits for them."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
+        task = spawn(coroutine, name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancel every task of the scope and wait until each has ended."""
+        pending = list(self._tasks)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+
+
+async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+    """Run a blocking call in a worker thread."""
+    return await asyncio.to_thread(function, *args, **kwargs)

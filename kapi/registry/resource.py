@@ -1,0 +1,80 @@
+"""The row of `table.py`: everything the server derives routes, discovery and storage keys from."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from kapi.api.object import GroupVersionKind
+from kapi.registry.strategy import Strategy
+
+ALL_VERBS = (
+    "create",
+    "delete",
+    "deletecollection",
+    "get",
+    "list",
+    "patch",
+    "update",
+    "watch",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Subresource:
+    """An endpoint below an object.
+
+    `how` says who answers: `store` is the generic store with `strategy` in place of the row's
+    own; `scale` maps autoscaling/v1 Scale onto the object; `custom` has a handler in
+    `server/verbs/`; `connect` is a stream or proxy handled in `server/connect/`.
+    `kind` is the kind of the bodies, with its own group and version where they differ.
+    """
+
+    name: str
+    how: Literal["store", "scale", "custom", "connect"]
+    verbs: tuple[str, ...]
+    kind: GroupVersionKind | None = None
+    strategy: Strategy | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """One served resource in one version."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    namespaced: bool
+    strategy: Strategy
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    verbs: tuple[str, ...] = ALL_VERBS
+    subresources: tuple[Subresource, ...] = ()
+    storage_resource: str = ""
+    """The `plural` (with `.group`) whose keys this row shares; Event in two groups uses it."""
+    storage_version: GroupVersionKind | None = field(default=None)
+    """The kind objects are stored as, where it is not this row's own."""
+
+    @property
+    def gvk(self) -> GroupVersionKind:
+        return GroupVersionKind(self.group, self.version, self.kind)
+
+    @property
+    def qualified(self) -> str:
+        """`pods`, `deployments.apps`: the name in messages and RBAC."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def list_kind(self) -> str:
+        return f"{self.kind}List"
+
+    @property
+    def prefix(self) -> str:
+        """Where the objects live in the store, with a trailing slash."""
+        return f"/registry/{self.storage_resource or self.qualified}/"
+
+    def key(self, namespace: str, name: str) -> str:
+        return f"{self.prefix}{namespace}/{name}" if self.namespaced else f"{self.prefix}{name}"
+
+    def subresource(self, name: str) -> Subresource | None:
+        return next((item for item in self.subresources if item.name == name), None)
