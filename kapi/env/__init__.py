@@ -7,7 +7,7 @@ replace it. This package must not know Kubernetes: no object, no Status, no impo
 `asyncio.create_task`, `subprocess` and `open` anywhere else in the package.
 """
 
-from kapi.env.clock import Clock, SystemClock, format_micro_time, format_time, parse_time
+from kapi.env.clock import Clock, SystemClock, format_micro_time, format_time, from_timestamp, parse_time
 from kapi.env.current import (
     install,
     micro_timestamp,
@@ -22,6 +22,7 @@ from kapi.env.current import (
 from kapi.env.files import (
     append_text,
     make_dir,
+    private_file,
     read_bytes,
     read_text,
     write_bytes,
@@ -39,6 +40,7 @@ __all__ = [
     "append_text",
     "format_micro_time",
     "format_time",
+    "from_timestamp",
     "in_thread",
     "install",
     "make_dir",
@@ -47,6 +49,7 @@ __all__ = [
     "name_suffix",
     "now",
     "parse_time",
+    "private_file",
     "random",
     "read_bytes",
     "read_text",

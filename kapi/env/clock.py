@@ -41,3 +41,8 @@ def parse_time(text: str) -> datetime:
     if moment.tzinfo is None:
         raise ValueError(f"no time zone in {text!r}")
     return moment.astimezone(UTC)
+
+
+def from_timestamp(seconds: float) -> datetime:
+    """Seconds since the epoch as a UTC moment."""
+    return datetime.fromtimestamp(seconds, UTC)

@@ -1,9 +1,10 @@
 """The row of `table.py`: everything the server derives routes, discovery and storage keys from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from kapi.api.object import GroupVersionKind
+from kapi.api.object import GroupVersionKind, Object
 from kapi.registry.strategy import Strategy
 
 ALL_VERBS = (
@@ -16,6 +17,19 @@ ALL_VERBS = (
     "update",
     "watch",
 )
+
+
+@dataclass(frozen=True, slots=True)
+class ScaleFacts:
+    """How autoscaling/v1 Scale maps onto an object.
+
+    The paths are dotted, as in a CustomResourceDefinition (`.spec.replicas`). `selector` gives
+    Scale's status.selector, the string form of the object's pod selector.
+    """
+
+    selector: Callable[[Object], str]
+    spec_replicas: str = ".spec.replicas"
+    status_replicas: str = ".status.replicas"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +47,8 @@ class Subresource:
     verbs: tuple[str, ...]
     kind: GroupVersionKind | None = None
     strategy: Strategy | None = None
+    scale: ScaleFacts | None = None
+    """Set where `how` is `scale`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +70,12 @@ class Resource:
     """The `plural` (with `.group`) whose keys this row shares; Event in two groups uses it."""
     storage_version: GroupVersionKind | None = field(default=None)
     """The kind objects are stored as, where it is not this row's own."""
+    to_storage: Callable[[Object], Object] | None = None
+    """Turns an object of this row into the kind that is stored; None where they are the same."""
+    from_storage: Callable[[Object], Object] | None = None
+    """The way back, for every object read."""
+    create_only: bool = False
+    """Nothing is stored: a POST is a question, and the answer is the object with its status."""
 
     @property
     def gvk(self) -> GroupVersionKind:

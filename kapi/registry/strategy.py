@@ -27,6 +27,10 @@ class RequestContext:
     namespace: str = ""
     dry_run: bool = False
     field_manager: str = ""
+    managed_fields_done: bool = False
+    """Server-side apply computes managedFields itself; the store then leaves them alone."""
+    retry_conflicts: bool = False
+    """A patch that names no resourceVersion is built again on the newer object."""
     warnings: list[str] = field(default_factory=list)
 
 
@@ -111,6 +115,12 @@ class Strategy:
     has_status = False
     """Is status written only through the status subresource?"""
 
+    default_propagation = "Background"
+    """What a DELETE without a propagation policy means; a few old kinds orphan."""
+
+    returns_deleted_object = False
+    """Does DELETE answer with the object instead of a Status?"""
+
     columns: tuple[Column, ...] = (
         NAME_COLUMN,
         Column("Created At", type="date"),
@@ -137,6 +147,10 @@ class Strategy:
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         return self.validate(obj)
 
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        """Complaints about a write through the status subresource."""
+        return []
+
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         return []
 
@@ -155,6 +169,13 @@ class Strategy:
     def grace_period_seconds(self, obj: Object, requested: int | None) -> int:
         """How long a deletion is graceful; 0 deletes at once. Only pods differ."""
         return 0
+
+    def on_deletion(self, obj: Object) -> None:
+        """Change the object at the moment its deletion begins (a namespace's phase)."""
+
+    def blocks_removal(self, obj: Object) -> bool:
+        """Does something beyond metadata.finalizers hold the object back?"""
+        return False
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         """Values for field selectors, beyond metadata.name and metadata.namespace."""
