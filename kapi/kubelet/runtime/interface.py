@@ -106,6 +106,8 @@ class ContainerSpec:
     tty: bool = False
     stdin: bool = False
     stdin_once: bool = False
+    process_namespace_of: str = ""
+    """Id of the container whose processes this one shall see (ephemeral target)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,8 +217,14 @@ class Runtime(Protocol):
 
     async def version(self) -> str: ...
 
-    async def list_sandboxes(self) -> Sequence[Sandbox]:
-        """Every sandbox this kubelet's node owns, with its containers, running or not."""
+    async def update_pod_cidr(self, cidr: str) -> None:
+        """The node was given this range for pod addresses; called before the first sandbox."""
+
+    async def list_sandboxes(self, pod_uid: str = "") -> Sequence[Sandbox]:
+        """Every sandbox this kubelet's node owns, with its containers, running or not.
+
+        With `pod_uid` only that pod's. Newest first.
+        """
 
     async def run_sandbox(self, spec: SandboxSpec) -> Sandbox: ...
 
@@ -235,6 +243,9 @@ class Runtime(Protocol):
         """The image's stop signal, then SIGKILL after the grace; 0 kills at once."""
 
     async def remove_container(self, container_id: str) -> None: ...
+
+    async def update_container(self, container_id: str, resources: Resources) -> None:
+        """Change the limits of a running container in place."""
 
     async def find_image(self, reference: str) -> Image | None: ...
 
