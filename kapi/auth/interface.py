@@ -64,5 +64,8 @@ class ObjectLookup(Protocol):
 
     def list(self, resource: str, namespace: str = "") -> Iterable[Object]: ...
 
+    def version(self, resource: str) -> int:
+        """A number that changes with every write to the resource: equal means nothing changed."""
+
 
 ExtraValues = Mapping[str, tuple[str, ...]]
