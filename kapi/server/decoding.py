@@ -1,0 +1,178 @@
+"""From a request body to an object: encoding, kind check, field validation, defaults.
+
+Sources of order and texts: k8s.io/apiserver `pkg/endpoints/handlers/{create,update}.go` and
+apimachinery `pkg/runtime/serializer`.
+"""
+
+import re
+
+import orjson
+
+from kapi.api import errors
+from kapi.api.decode import duplicate_fields, parse_json, parse_yaml
+from kapi.api.object import GroupVersionKind, Object
+from kapi.api.schema import KindSchema, kind_schema
+from kapi.registry.strategy import Strategy
+from kapi.server.exchange import Exchange
+from kapi.server.negotiation import PROTOBUF, YAML, body_media_type
+from openapi.protobuf import decode_envelope
+
+_SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
+_GROUP_VERSION = re.compile(r"^[^/]*(/[^/]*)?$")
+FIELD_VALIDATIONS = ("Ignore", "Warn", "Strict")
+
+
+def field_validation(exchange: Exchange) -> str:
+    """The request's fieldValidation; Warn is the default. Raises Invalid for anything else."""
+    value = exchange.param("fieldValidation") or "Warn"
+    if value not in FIELD_VALIDATIONS:
+        problem = errors.not_supported("fieldValidation", value, sorted(FIELD_VALIDATIONS))
+        kinds = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
+        raise errors.object_invalid(
+            kinds.get(exchange.method, "CreateOptions"), "meta.k8s.io", "", [problem]
+        )
+    return value
+
+
+def _excerpt(body: bytes) -> str:
+    """How upstream shows an undecodable body: text if it looks like JSON, else hex."""
+    if not body:
+        return "<empty>"
+    text = body.decode("utf-8", "replace")
+    shown = text[:30] if text.startswith("{") else body[:30].hex()
+    return f"{shown} ..." if len(body) > 30 else shown
+
+
+def _unrecognized(gvk: GroupVersionKind, why: str, body: bytes) -> errors.BadRequest:
+    return errors.BadRequest(
+        f"the object provided is unrecognized (must be of type {gvk.kind}): "
+        f"{why} ({_excerpt(body)})"
+    )
+
+
+_GO_TYPE_META = (
+    'struct { APIVersion string "json:\\"apiVersion,omitempty\\""; '
+    'Kind string "json:\\"kind,omitempty\\"" }'
+)
+
+
+def parse_object(body: bytes, content_type: str, gvk: GroupVersionKind) -> Object:
+    """The body as a dict with kind and apiVersion as sent. Raises BadRequest."""
+    media = body_media_type(content_type)
+    if media == PROTOBUF:
+        _api_version, _kind, obj = decode_envelope(body)
+        return obj
+    try:
+        if media == YAML:
+            value = parse_yaml(body)
+        else:
+            value = parse_json(body)
+    except errors.BadRequest as error:
+        prefix = "" if media == YAML else "couldn't get version/kind; json parse error: "
+        raise _unrecognized(gvk, prefix + error.message, body) from error
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        names = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+        raise _unrecognized(
+            gvk,
+            "couldn't get version/kind; json parse error: json: cannot unmarshal "
+            f"{names.get(type(value), 'value')} into Go value of type {_GO_TYPE_META}",
+            body,
+        )
+    for field in ("apiVersion", "kind"):
+        found = value.get(field)
+        if found is not None and not isinstance(found, str):
+            names = {list: "array", dict: "object", bool: "bool", int: "number", float: "number"}
+            raise _unrecognized(
+                gvk,
+                "couldn't get version/kind; json parse error: json: cannot unmarshal "
+                f"{names.get(type(found), 'value')} into Go struct field .{field} of type string",
+                body,
+            )
+    return value
+
+
+def check_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
+    """Fill missing kind and apiVersion; refuse others than the endpoint's own."""
+    api_version = obj.get("apiVersion") or gvk.api_version
+    kind = obj.get("kind") or gvk.kind
+    if not _GROUP_VERSION.match(api_version):
+        raise _unrecognized(gvk, f"unexpected GroupVersion string: {api_version}", body)
+    if kind == gvk.kind and api_version == gvk.api_version:
+        obj["kind"], obj["apiVersion"] = kind, api_version
+        return
+    group, _, version = api_version.rpartition("/")
+    handled = f'{kind} in version "{version}" cannot be handled as a {gvk.kind}'
+    if kind_schema(group, version, kind) is None:
+        raise errors.BadRequest(
+            f'{handled}: no kind "{kind}" is registered for version "{api_version}" {_SCHEME}'
+        )
+    internal = f"{gvk.group.split('.')[0] or 'core'}.{gvk.kind}"
+    raise errors.BadRequest(
+        f"{handled}: converting ({version}.{kind}) to ({internal}): unknown conversion"
+    )
+
+
+def judge_fields(exchange: Exchange, problems: list[str]) -> None:
+    """Deal with unknown and duplicate fields as fieldValidation asks."""
+    if not problems:
+        return
+    mode = field_validation(exchange)
+    if mode == "Strict":
+        raise errors.BadRequest(f"strict decoding error: {', '.join(problems)}")
+    if mode == "Warn":
+        exchange.warnings.extend(problems)
+
+
+def decode_with(schema: KindSchema | None, obj: Object, gvk: GroupVersionKind) -> list[str]:
+    """Type-check and prune; BadRequest gets upstream's prefix that names the kind."""
+    if schema is None:
+        return []
+    try:
+        return schema.decode(obj)
+    except errors.BadRequest as error:
+        if "cannot be handled as" in error.message:
+            raise
+        raise errors.BadRequest(
+            f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
+            f"{error.message}"
+        ) from error
+
+
+def apply_defaults(obj: Object, schema: KindSchema | None, strategy: Strategy | None) -> None:
+    if schema is not None:
+        schema.default(obj)
+    if strategy is not None:
+        strategy.default(obj)
+
+
+async def read_object(
+    exchange: Exchange, gvk: GroupVersionKind, strategy: Strategy | None
+) -> Object:
+    """The request's body as a defaulted object of the given kind."""
+    mode = field_validation(exchange)
+    body = await exchange.body()
+    content_type = exchange.header(b"content-type")
+    obj = parse_object(body, content_type, gvk)
+    check_kind(obj, gvk, body)
+    schema = kind_schema(gvk.group, gvk.version, gvk.kind)
+    problems = decode_with(schema, obj, gvk)
+    if mode != "Ignore" and body_media_type(content_type) != PROTOBUF:
+        problems = problems + _duplicates(body, content_type)
+    judge_fields(exchange, problems)
+    apply_defaults(obj, schema, strategy)
+    return obj
+
+
+def _duplicates(body: bytes, content_type: str) -> list[str]:
+    """Duplicate keys, which the fast JSON reader does not see."""
+    if body_media_type(content_type) == YAML:
+        return []
+    return duplicate_fields(body)
+
+
+def private_copy(obj: Object) -> Object:
+    """A deep copy; a JSON round trip is the fastest for plain objects."""
+    copied: Object = orjson.loads(orjson.dumps(obj))
+    return copied

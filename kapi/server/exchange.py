@@ -1,0 +1,127 @@
+"""One HTTP request on its way through the chain: what is known of it, and how to answer it."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qsl
+
+import orjson
+
+from kapi.api import errors
+from kapi.api.object import Object
+from kapi.api.user import UserInfo
+from kapi.server.request_info import RequestInfo
+
+Scope = dict[str, Any]
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+JSON = "application/json"
+
+
+def parse_query(raw: bytes) -> dict[str, list[str]]:
+    """The query string as lists of values; blank values are kept, as selectors may be empty."""
+    if not raw:
+        return {}
+    query: dict[str, list[str]] = {}
+    for key, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
+        query.setdefault(key, []).append(value)
+    return query
+
+
+@dataclass(slots=True)
+class Exchange:
+    """A request and the way to answer it. One is made per request and passed down the chain."""
+
+    scope: Scope
+    receive: Receive
+    send: Send
+    path: str
+    method: str
+    query: dict[str, list[str]]
+    headers: dict[bytes, bytes]
+    info: RequestInfo
+    max_body: int
+    user: UserInfo = field(default_factory=lambda: UserInfo(""))
+    warnings: list[str] = field(default_factory=list)
+    request_id: str = ""
+    started: bool = False
+    """Has the answer begun? After that an error can only end the stream."""
+
+    def param(self, name: str, default: str = "") -> str:
+        """The first value of a query parameter."""
+        values = self.query.get(name)
+        return values[0] if values else default
+
+    def flag(self, name: str) -> bool:
+        """A boolean parameter as upstream converts it: anything but empty, `0`, `false` is true."""
+        values = self.query.get(name)
+        return bool(values) and values[0].lower() not in ("false", "0") if values else False
+
+    def header(self, name: bytes) -> str:
+        return self.headers.get(name, b"").decode("latin-1")
+
+    async def body(self) -> bytes:
+        """The whole body. Raises RequestEntityTooLarge past the limit."""
+        pieces: list[bytes] = []
+        size = 0
+        while True:
+            message = await self.receive()
+            if message["type"] == "http.disconnect":
+                raise errors.BadRequest("the client went away while its body was read")
+            piece = message.get("body", b"")
+            size += len(piece)
+            if size > self.max_body:
+                raise errors.RequestEntityTooLarge(
+                    f"Request entity too large: limit is {self.max_body}"
+                )
+            pieces.append(piece)
+            if not message.get("more_body"):
+                return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+    async def start(
+        self,
+        status: int,
+        content_type: str,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Send the head of the answer, with the warnings gathered so far."""
+        self.started = True
+        head = [(b"content-type", content_type.encode()), *headers]
+        if self.request_id:
+            head.append((b"audit-id", self.request_id.encode()))
+        for text in dict.fromkeys(self.warnings):
+            quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+            head.append((b"warning", f'299 - "{quoted}"'.encode("utf-8", "replace")))
+        await self.send({"type": "http.response.start", "status": status, "headers": head})
+
+    async def respond(
+        self,
+        status: int,
+        body: bytes,
+        content_type: str = JSON,
+        headers: Iterable[tuple[bytes, bytes]] = (),
+    ) -> None:
+        """Send a whole answer."""
+        length = (b"content-length", str(len(body)).encode())
+        no_store = (b"cache-control", b"no-cache, private")
+        await self.start(status, content_type, [length, no_store, *headers])
+        data = b"" if self.method == "HEAD" else body
+        await self.send({"type": "http.response.body", "body": data})
+
+    async def respond_object(self, status: int, obj: Object) -> None:
+        await self.respond(status, orjson.dumps(obj))
+
+    async def respond_error(self, error: errors.ApiError) -> None:
+        """Send the Status of an error, with Retry-After where it carries one."""
+        headers = []
+        if error.retry_after is not None:
+            headers.append((b"retry-after", str(error.retry_after).encode()))
+        if isinstance(error, errors.Unauthorized):
+            headers.append((b"www-authenticate", b'Bearer realm="kapi"'))
+        status = error.status()
+        await self.respond(int(status["code"]), orjson.dumps(status), JSON, headers)
+
+
+Handler = Callable[[Exchange], Awaitable[None]]
+Filter = Callable[[Handler], Handler]

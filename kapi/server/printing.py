@@ -1,0 +1,163 @@
+"""Objects in the form a client asked for: plain, PartialObjectMetadata, Table; JSON or YAML."""
+
+from datetime import datetime
+from typing import Any
+
+import orjson
+import yaml
+
+from kapi import env
+from kapi.api import errors
+from kapi.api.object import Object
+from kapi.registry.resource import Resource
+from kapi.registry.strategy import Column, Strategy
+from kapi.server.negotiation import YAML, Accepted
+
+_INCLUDE = ("", "None", "Metadata", "Object")
+
+# What a column of the same name means on every kind, as discovery of Table columns shows it.
+_STANDARD_DESCRIPTIONS = {
+    "Name": (
+        "Name must be unique within a namespace. Is required when creating resources, although "
+        "some resources may allow a client to request the generation of an appropriate name "
+        "automatically. Name is primarily intended for creation idempotence and configuration "
+        "definition."
+    ),
+}
+
+
+def include_object(value: str) -> str:
+    """Check the includeObject parameter; empty means Metadata."""
+    if value not in _INCLUDE:
+        raise errors.BadRequest(
+            f'unrecognized includeObject value "{value}": must be "Object", "None" or "Metadata"'
+        )
+    return value or "Metadata"
+
+
+def column_definition(column: Column) -> Object:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description or _STANDARD_DESCRIPTIONS.get(column.name, ""),
+        "priority": column.priority,
+    }
+
+
+def partial_metadata(obj: Object, version: str) -> Object:
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": obj.get("metadata", {}),
+    }
+
+
+def table_row(strategy: Strategy, obj: Object, include: str, now: datetime) -> Object:
+    row: Object = {"cells": strategy.table_row(obj, now)}
+    conditions = _row_conditions(obj)
+    if conditions:
+        row["conditions"] = conditions
+    if include == "Object":
+        row["object"] = obj
+    elif include == "Metadata":
+        row["object"] = partial_metadata(obj, "v1")
+    else:
+        row["object"] = None
+    return row
+
+
+def _row_conditions(obj: Object) -> list[Object]:
+    """Finished pods are marked, so that clients may leave them out."""
+    if obj.get("kind") != "Pod":
+        return []
+    phase = obj.get("status", {}).get("phase")
+    if phase not in ("Succeeded", "Failed"):
+        return []
+    message = {
+        "Succeeded": "The pod has completed successfully.",
+        "Failed": "The pod failed.",
+    }[phase]
+    return [{"type": "Completed", "status": "True", "reason": phase, "message": message}]
+
+
+def table(
+    strategy: Strategy,
+    objects: list[Object],
+    list_meta: dict[str, Any],
+    include: str,
+    version: str = "v1",
+) -> Object:
+    """A meta.k8s.io Table."""
+    now = env.now()
+    return {
+        "kind": "Table",
+        "apiVersion": f"meta.k8s.io/{version}",
+        "metadata": list_meta,
+        "columnDefinitions": [column_definition(column) for column in strategy.columns],
+        "rows": [table_row(strategy, obj, include, now) for obj in objects],
+    }
+
+
+def encode(value: Object, form: Accepted) -> bytes:
+    """The final bytes in the negotiated encoding."""
+    if form.media_type == YAML:
+        return yaml.dump(value, Dumper=_dumper(), sort_keys=True).encode()
+    return orjson.dumps(value)
+
+
+def _dumper() -> type[Any]:
+    return getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def render_object(
+    obj: Object, data: bytes | None, form: Accepted, strategy: Strategy, include: str
+) -> bytes:
+    """One object for a response. `data` is its plain JSON if it is at hand."""
+    if form.is_plain_json:
+        return data if data is not None else orjson.dumps(obj)
+    if form.as_kind == "Table":
+        meta = obj.get("metadata", {})
+        list_meta = {
+            key: meta[key] for key in ("resourceVersion",) if key in meta
+        }
+        return encode(table(strategy, [obj], list_meta, include, form.as_version), form)
+    if form.as_kind == "PartialObjectMetadata":
+        return encode(partial_metadata(obj, form.as_version), form)
+    if form.as_kind == "PartialObjectMetadataList":
+        raise errors.NotAcceptable("you requested PartialObjectMetadataList, but the requested object is not a list")
+    return encode(obj, form)
+
+
+def list_document(resource: Resource, items: list[Object], meta: dict[str, Any]) -> Object:
+    return {
+        "kind": resource.list_kind,
+        "apiVersion": resource.gvk.api_version,
+        "metadata": meta,
+        "items": items,
+    }
+
+
+def render_list(
+    resource: Resource,
+    objects: list[Object],
+    meta: dict[str, Any],
+    form: Accepted,
+    include: str,
+) -> bytes:
+    """A list in any form but plain JSON, which the list verb joins from bytes."""
+    if form.as_kind == "Table":
+        return encode(
+            table(resource.strategy, objects, meta, include, form.as_version), form
+        )
+    if form.as_kind == "PartialObjectMetadataList":
+        document = {
+            "kind": "PartialObjectMetadataList",
+            "apiVersion": f"meta.k8s.io/{form.as_version}",
+            "metadata": meta,
+            "items": [partial_metadata(obj, form.as_version) for obj in objects],
+        }
+        return encode(document, form)
+    if form.as_kind == "PartialObjectMetadata":
+        raise errors.NotAcceptable("you requested PartialObjectMetadata, but the requested object is a list")
+    return encode(list_document(resource, objects, meta), form)
