@@ -4,9 +4,10 @@ Errors of the server arrive as `kapi.api.errors.ApiError` subclasses, a lost ser
 ConnectionError. Nothing is retried here: callers decide.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import orjson
 
@@ -18,6 +19,12 @@ JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
 STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
 APPLY_PATCH = "application/apply-patch+yaml"
+
+JSON = "application/json"
+METADATA_ONLY = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
+
+Body: TypeAlias = Object | list[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,7 @@ class Client:
 
     def __init__(self, transport: Transport, user_agent: str = "kapi") -> None:
         self._transport = transport
-        self._headers = {"user-agent": f"{user_agent}/kapi", "accept": "application/json"}
+        self._headers = {"user-agent": f"{user_agent}/kapi", "accept": JSON}
 
     async def request(
         self,
@@ -79,12 +86,15 @@ class Client:
         path: str,
         *,
         params: Mapping[str, str] | None = None,
-        body: Object | list[Any] | None = None,
-        content_type: str = "application/json",
+        body: Body | None = None,
+        content_type: str = JSON,
+        accept: str = JSON,
     ) -> Object:
         """One exchange with a JSON answer. Raises ApiError or ConnectionError."""
         data = b"" if body is None else orjson.dumps(body)
-        headers = {**self._headers, **({"content-type": content_type} if data else {})}
+        headers = {**self._headers, "accept": accept}
+        if data:
+            headers["content-type"] = content_type
         answer = await self._transport.request(
             method, path, params=params, body=data, headers=headers
         )
@@ -96,10 +106,10 @@ class Client:
         return await self.request("GET", resource.path(namespace, name, subresource))
 
     async def list(
-        self, resource: ResourceRef, namespace: str = "", **params: str
+        self, resource: ResourceRef, namespace: str = "", *, accept: str = JSON, **params: str
     ) -> Object:
         """The List object. Query parameters by their wire names: labelSelector, limit, ..."""
-        return await self.request("GET", resource.path(namespace), params=params)
+        return await self.request("GET", resource.path(namespace), params=params, accept=accept)
 
     async def create(
         self,
@@ -125,7 +135,7 @@ class Client:
         resource: ResourceRef,
         namespace: str,
         name: str,
-        patch: Object | list[Any],
+        patch: Body,
         *,
         content_type: str = MERGE_PATCH,
         subresource: str = "",
@@ -150,31 +160,54 @@ class Client:
         """Delete; `options` is a DeleteOptions body (grace, propagation, preconditions)."""
         return await self.request("DELETE", resource.path(namespace, name), body=options)
 
+    async def delete_collection(
+        self,
+        resource: ResourceRef,
+        namespace: str = "",
+        *,
+        options: Object | None = None,
+        **params: str,
+    ) -> Object:
+        """Delete everything that the selectors in `params` match."""
+        path = resource.path(namespace)
+        return await self.request("DELETE", path, params=params, body=options)
+
     async def watch(
-        self, resource: ResourceRef, namespace: str = "", **params: str
-    ) -> AsyncIterator[WatchEvent]:
-        """Events until the server ends the watch. Raises ApiError for an ERROR event."""
+        self, resource: ResourceRef, namespace: str = "", *, accept: str = JSON, **params: str
+    ) -> AsyncGenerator[WatchEvent, None]:
+        """Events until the server ends the watch. Raises ApiError for an ERROR event.
+
+        Leave the loop through `contextlib.aclosing`, so that the connection closes at once.
+        """
         query = {"watch": "true", "allowWatchBookmarks": "true", **params}
         path = resource.path(namespace)
-        opened = self._transport.stream("GET", path, params=query, headers=self._headers)
+        headers = {**self._headers, "accept": accept}
+        opened = self._transport.stream("GET", path, params=query, headers=headers)
         async with opened as (status, chunks):
             if status != 200:
                 body = b"".join([chunk async for chunk in chunks])
                 raise from_status(_json_or_message(body), status)
-            async for line in _lines(chunks):
-                event = orjson.loads(line)
-                if event["type"] == "ERROR":
-                    raise from_status(event["object"])
-                yield WatchEvent(event["type"], event["object"])
+            async with aclosing(_lines(chunks)) as lines:
+                async for line in lines:
+                    event = orjson.loads(line)
+                    if event["type"] == "ERROR":
+                        raise from_status(event["object"])
+                    yield WatchEvent(event["type"], event["object"])
 
     async def close(self) -> None:
         await self._transport.close()
 
 
-async def _lines(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    rest = b""
+async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
+    """Whole lines. A line that spans many chunks is joined once, not chunk by chunk."""
+    parts: list[bytes] = []
     async for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\n")
+        first, *more = chunk.split(b"\n")
+        parts.append(first)
+        if not more:
+            continue
+        lines = [b"".join(parts), *more]
+        parts = [lines.pop()]
         for line in lines:
             if line:
                 yield line

@@ -30,7 +30,7 @@ from kapi.env.files import (
     write_text,
 )
 from kapi.env.processes import ProcessResult, run_process, start_process
-from kapi.env.tasks import TaskScope, in_thread, spawn
+from kapi.env.tasks import TaskScope, in_thread, spawn, start_thread
 
 __all__ = [
     "Clock",
@@ -57,6 +57,7 @@ __all__ = [
     "sleep",
     "spawn",
     "start_process",
+    "start_thread",
     "timestamp",
     "uuid4",
     "write_bytes",

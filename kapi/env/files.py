@@ -2,6 +2,8 @@
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -44,6 +46,18 @@ def write_text(path: str | Path, text: str, mode: int = 0o644) -> None:
 def write_private(path: str | Path, data: bytes) -> None:
     """For keys and tokens: readable by the owner only, from the first byte on."""
     write_bytes(path, data, 0o600)
+
+
+@contextmanager
+def private_file(data: bytes) -> Iterator[Path]:
+    """A file only the owner can read that exists for the length of the block.
+
+    For libraries that take secrets by path only (the ssl module's key pairs).
+    """
+    with tempfile.NamedTemporaryFile() as stream:
+        stream.write(data)
+        stream.flush()
+        yield Path(stream.name)
 
 
 def append_text(path: str | Path, text: str) -> None:
