@@ -1,0 +1,1 @@
+"""The create-only kinds of authentication.k8s.io."""

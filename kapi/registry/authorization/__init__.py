@@ -1,0 +1,1 @@
+"""The create-only kinds of authorization.k8s.io."""

@@ -1,0 +1,43 @@
+"""ReplicationController, the ReplicaSet of the core group."""
+
+from datetime import datetime
+from typing import Any
+
+from kapi.api.object import Object, metadata
+from kapi.registry.apps.replica_set import REPLICA_COLUMNS, replica_row
+from kapi.registry.cells import key_values
+from kapi.registry.core.pod_defaults import default_pod_template
+from kapi.registry.strategy import RequestContext, Strategy
+
+
+class ReplicationControllerStrategy(Strategy):
+    """Source: k8s.io/kubernetes `pkg/registry/core/replicationcontroller/strategy.go`."""
+
+    has_generation = True
+    has_status = True
+    columns = REPLICA_COLUMNS
+
+    def default(self, obj: Object) -> None:
+        spec = obj.setdefault("spec", {})
+        spec.setdefault("replicas", 1)
+        template = spec.get("template")
+        labels = ((template or {}).get("metadata") or {}).get("labels")
+        if labels:
+            if not spec.get("selector"):
+                spec["selector"] = dict(labels)
+            if not metadata(obj).get("labels"):
+                metadata(obj)["labels"] = dict(labels)
+        if template is not None:
+            default_pod_template(template)
+
+    def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
+        obj["status"] = {"replicas": 0}
+
+    def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
+        obj["status"] = dict(old.get("status") or {})
+
+    def selectable_fields(self, obj: Object) -> dict[str, str]:
+        return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}
+
+    def table_row(self, obj: Object, now: datetime) -> list[Any]:
+        return replica_row(obj, now, key_values((obj.get("spec") or {}).get("selector")))
