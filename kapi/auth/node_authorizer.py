@@ -103,7 +103,10 @@ def _node_refusal(node: str, wanted: Attributes) -> str | None:
 
 def _lease_refusal(node: str, wanted: Attributes) -> str | None:
     if wanted.namespace != "kube-node-lease":
-        return f'can only access leases in the "kube-node-lease" system namespace, not "{wanted.namespace}"'
+        return (
+            'can only access leases in the "kube-node-lease" system namespace, '
+            f'not "{wanted.namespace}"'
+        )
     if wanted.verb != "create" and wanted.name != node:
         return "can only access node lease with the same name as the requesting node"
     return None

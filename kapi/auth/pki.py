@@ -61,7 +61,7 @@ def client_spec(name: str, common_name: str, *organizations: str) -> Certificate
 ADMIN = client_spec("admin", "kubernetes-admin", "system:masters")
 CONTROLLER_MANAGER = client_spec("controller-manager", "system:kube-controller-manager")
 SCHEDULER = client_spec("scheduler", "system:kube-scheduler")
-PROXY = client_spec("proxy", "system:kube-proxy", "system:node-proxier")
+PROXY = client_spec("proxy", "system:kube-proxy")
 DNS = client_spec("dns", "system:serviceaccount:kube-system:kube-dns", "system:serviceaccounts")
 KUBELET_CLIENT = client_spec(
     "apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"
@@ -120,7 +120,8 @@ class ClusterPki:
         """
         if self._authority is not None:
             return self.ca
-        if self.ca.cert_file.exists() or self.ca.key_file.exists():
+        # The certificate is written last: without it nothing was ever signed with the key.
+        if self.ca.cert_file.exists():
             certificate, key = _load(self.ca)
             if certificate.public_key() != key.public_key():
                 raise ValueError(f"{self.ca.cert_file} and {self.ca.key_file} do not match")

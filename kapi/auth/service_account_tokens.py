@@ -32,6 +32,8 @@ _EXTENSION_SECONDS = 365 * 24 * 3600
 _REMEMBERED_MAX = 4096
 _ALGORITHM = "ES256"
 _PRIVATE = "kubernetes.io"
+# Times and audience are checked here, against env's clock and against what the caller accepts.
+_UNCHECKED: Any = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss")}
 _EXTRA = "authentication.kubernetes.io/"
 
 
@@ -184,15 +186,13 @@ class ServiceAccountTokenAuthenticator:
             return None
         if unverified.get("iss") != self._issuer.issuer:
             return None
-        # Times and audience are checked by us, against env's clock.
-        unchecked = {f"verify_{name}": False for name in ("exp", "nbf", "iat", "aud", "iss")}
         try:
             if jwt.get_unverified_header(token).get("kid", self._issuer.key_id) != (
                 self._issuer.key_id
             ):
                 raise Unauthorized("no key with this id")
             key = self._issuer.public_key
-            claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=unchecked)
+            claims = jwt.decode(token, key, algorithms=[_ALGORITHM], options=_UNCHECKED)
             verified = _read_claims(claims)
         except (jwt.PyJWTError, KeyError, TypeError, AttributeError) as error:
             raise Unauthorized(f"invalid token: {type(error).__name__}") from error
