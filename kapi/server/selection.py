@@ -1,0 +1,77 @@
+"""Label and field selectors of a list, watch or deletecollection."""
+
+from dataclasses import dataclass
+
+from kapi.api import errors
+from kapi.api.selectors import (
+    FieldSelector,
+    LabelSelector,
+    parse_field_selector,
+    parse_label_selector,
+)
+from kapi.registry.resource import Resource
+from kapi.server.exchange import Exchange
+from kapi.storage.watch_cache import CachedObject
+
+_ALWAYS = ("metadata.name", "metadata.namespace")
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a request wants to see; None parts select everything."""
+
+    labels: LabelSelector | None
+    fields: FieldSelector | None
+
+    @property
+    def everything(self) -> bool:
+        return self.labels is None and self.fields is None
+
+    def matches(self, entry: CachedObject) -> bool:
+        if self.labels is not None and not self.labels.matches(entry.labels):
+            return False
+        return self.fields is None or self.fields.matches(entry.fields)
+
+
+def selection_of(exchange: Exchange, resource: Resource) -> Selection:
+    """Parse both selectors. Raises BadRequest as upstream does."""
+    labels, fields = None, None
+    text = exchange.param("labelSelector")
+    if text:
+        try:
+            labels = parse_label_selector(text)
+        except errors.BadRequest as error:
+            raise errors.BadRequest(_unparsable("labelSelector", error.message)) from error
+    text = exchange.param("fieldSelector")
+    if text:
+        try:
+            fields = parse_field_selector(text)
+        except errors.BadRequest as error:
+            raise errors.BadRequest(_unparsable("fieldSelector", error.message)) from error
+        known = (*_ALWAYS, *resource.strategy.selectable_fields({}))
+        for field, _operator, _value in fields.requirements:
+            if field not in known:
+                raise errors.BadRequest(
+                    f"Unable to find {_matcher_name(resource)} that match label selector "
+                    f'"{exchange.param("labelSelector")}", field selector "{text}": '
+                    f"{unsupported_field(resource, field)}"
+                )
+    return Selection(labels, fields)
+
+
+def unsupported_field(resource: Resource, field: str) -> str:
+    """The complaint about a field that this kind cannot select by."""
+    if type(resource.strategy).selectable_fields.__qualname__.startswith("Strategy."):
+        return (
+            f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+        )
+    return f"field label not supported: {field}"
+
+
+def _matcher_name(resource: Resource) -> str:
+    version = f"{resource.group}/{resource.version}" if resource.group else f"/{resource.version}"
+    return f"{version}, Resource={resource.plural}"
+
+
+def _unparsable(parameter: str, why: str) -> str:
+    return why

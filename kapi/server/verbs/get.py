@@ -1,0 +1,35 @@
+"""GET one object: bytes from the cache, rendered as the client asked."""
+
+from kapi.api import errors
+from kapi.server.call import Call
+from kapi.server.exchange import JSON
+from kapi.server.printing import render_object
+
+
+def check_resource_version(version: str) -> int:
+    """A resourceVersion parameter as a number, 0 when empty. Anything else is a 500, as upstream."""
+    if not version:
+        return 0
+    if not version.isdigit():
+        raise errors.InternalError(
+            f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
+            f'parsing "{version}": invalid syntax'
+        )
+    return int(version)
+
+
+async def get(call: Call) -> None:
+    form = call.form()
+    version = call.exchange.param("resourceVersion")
+    wanted = check_resource_version(version)
+    cache = call.store.backing.cache
+    if wanted > cache.revision:
+        await cache.wait_for(wanted, 3.0)
+    entry = await call.store.entry(call.namespace, call.name, fresh=version != "0")
+    data = call.store.external_bytes(entry)
+    if form.is_plain_json:
+        await call.exchange.respond(200, data, JSON)
+        return
+    obj = call.store.to_external(entry.data)
+    body = render_object(obj, data, form, call.strategy, call.include())
+    await call.exchange.respond(200, body, form.content_type)
