@@ -1,0 +1,166 @@
+"""DELETE of one object, and of a collection.
+
+Sources: k8s.io/apiserver `pkg/endpoints/handlers/delete.go` and
+`pkg/apis/meta/v1/validation` for the options.
+"""
+
+import asyncio
+from typing import Any
+
+import orjson
+
+from kapi.api import errors
+from kapi.api.object import GroupVersionKind, Object, name_of, uid_of
+from kapi.registry.store import DeleteOptions, Preconditions
+from kapi.server.call import Call, dry_run, invalid_options
+from kapi.server.decoding import parse_object
+from kapi.server.verbs.list import ListQuery, list_page, list_query
+from kapi.server.printing import encode, list_document
+from kapi.server.selection import selection_of
+from kapi.server.verbs.respond import respond_written
+
+_KIND = GroupVersionKind("meta.k8s.io", "v1", "DeleteOptions")
+_POLICIES = ("Background", "Foreground", "Orphan")
+_AT_ONCE = 32
+
+
+async def delete_options(call: Call) -> tuple[DeleteOptions, bool]:
+    """The options and whether this is a dry run. A body replaces the query parameters."""
+    exchange = call.exchange
+    body = await exchange.body()
+    if body.strip():
+        sent = parse_object(body, exchange.header(b"content-type"), _KIND)
+        _check_options_kind(sent, body)
+    else:
+        sent = _from_query(call)
+    return checked_options(sent)
+
+
+def _check_options_kind(sent: Object, body: bytes) -> None:
+    kind = sent.get("kind") or "DeleteOptions"
+    if kind != "DeleteOptions":
+        version = str(sent.get("apiVersion") or "v1")
+        raise errors.BadRequest(
+            f'{kind} in version "{version}" cannot be handled as a DeleteOptions: '
+            f"converting ({version}.{kind}) to (v1.DeleteOptions): unknown conversion"
+        )
+
+
+def _from_query(call: Call) -> Object:
+    exchange = call.exchange
+    sent: Object = {}
+    if "gracePeriodSeconds" in exchange.query:
+        text = exchange.param("gracePeriodSeconds")
+        try:
+            sent["gracePeriodSeconds"] = int(text)
+        except ValueError:
+            raise errors.BadRequest(
+                f'strconv.ParseInt: parsing "{text}": invalid syntax'
+            ) from None
+    if exchange.param("propagationPolicy"):
+        sent["propagationPolicy"] = exchange.param("propagationPolicy")
+    if "orphanDependents" in exchange.query:
+        sent["orphanDependents"] = exchange.flag("orphanDependents")
+    if dry_run(exchange):
+        sent["dryRun"] = ["All"]
+    return sent
+
+
+def checked_options(sent: Object) -> tuple[DeleteOptions, bool]:
+    """DeleteOptions from its JSON form. Raises Invalid and BadRequest."""
+    policy, orphan = sent.get("propagationPolicy"), sent.get("orphanDependents")
+    grace = sent.get("gracePeriodSeconds")
+    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
+        raise errors.BadRequest(
+            'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot '
+            "unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+        )
+    problems = []
+    if policy and orphan is not None:
+        problems.append(
+            errors.invalid(
+                "propagationPolicy",
+                policy,
+                "orphanDependents and deletionPropagation cannot be both set",
+            )
+        )
+    if policy and policy not in _POLICIES:
+        problems.append(
+            errors.not_supported(
+                "propagationPolicy", policy, ["Foreground", "Background", "Orphan", "nil"]
+            )
+        )
+    runs = list(sent.get("dryRun") or ())
+    if any(value != "All" for value in runs):
+        problems.append(errors.not_supported("dryRun", runs, ["All"]))
+    if problems:
+        raise errors.object_invalid("DeleteOptions", "meta.k8s.io", "", problems)
+    wanted: dict[str, Any] = sent.get("preconditions") or {}
+    options = DeleteOptions(
+        grace_period_seconds=grace,
+        propagation_policy=policy or "",
+        orphan_dependents=orphan,
+        preconditions=Preconditions(
+            str(wanted.get("uid") or ""), str(wanted.get("resourceVersion") or "")
+        ),
+    )
+    return options, bool(runs)
+
+
+async def delete(call: Call) -> None:
+    call.form()
+    options, dry = await delete_options(call)
+    ctx = call.context()
+    ctx.dry_run = dry
+    written, gone = await call.store.delete(ctx, call.name, options)
+    if gone and not call.strategy.returns_deleted_object:
+        await call.exchange.respond(200, orjson.dumps(_success(call, written.obj)))
+        return
+    await respond_written(call, 200, written)
+
+
+def _success(call: Call, obj: Object) -> Object:
+    details = {"name": name_of(obj), "kind": call.resource.plural, "uid": uid_of(obj)}
+    if call.resource.group:
+        details["group"] = call.resource.group
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": details,
+    }
+
+
+async def delete_collection(call: Call) -> None:
+    """Delete what the selectors match, several at once; answers with the deleted objects."""
+    exchange = call.exchange
+    form = call.form()
+    options, dry = await delete_options(call)
+    if options.preconditions != Preconditions():
+        raise invalid_options(
+            "DELETE",
+            errors.forbidden("preconditions", "may not be specified for a collection"),
+        )
+    query = list_query(exchange)
+    selection = selection_of(exchange, call.resource)
+    page = await list_page(call, ListQuery(query.limit, query.token, query.version, ""), selection)
+    objects = [orjson.loads(item) for item in page.items]
+    ctx = call.context()
+    ctx.dry_run = dry
+    turn = asyncio.Semaphore(_AT_ONCE)
+
+    async def one(name: str, namespace: str) -> None:
+        own = call.context()
+        own.namespace, own.dry_run = namespace, dry
+        async with turn:
+            try:
+                await call.store.delete(own, name, options)
+            except errors.NotFound:
+                return
+
+    await asyncio.gather(
+        *(one(name_of(obj), obj["metadata"].get("namespace", "")) for obj in objects)
+    )
+    document = list_document(call.resource, objects, {"resourceVersion": str(page.revision)})
+    await exchange.respond(200, encode(document, form), form.content_type)

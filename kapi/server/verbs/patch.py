@@ -1,0 +1,223 @@
+"""PATCH in its four forms.
+
+Source: k8s.io/apiserver `pkg/endpoints/handlers/patch.go`. The three merging forms are built again
+on a newer object when someone else wrote in between, unless the patch names a resourceVersion.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from kapi import env
+from kapi.api import errors
+from kapi.api.decode import duplicate_fields, parse_json, parse_yaml
+from kapi.api.object import Object, metadata
+from kapi.api.patch.apply import apply_patch
+from kapi.api.patch.json_patch import apply_json_patch
+from kapi.api.patch.merge_patch import apply_merge_patch
+from kapi.api.patch.strategic_merge import apply_strategic_merge
+from kapi.api.schema import KindSchema, kind_schema
+from kapi.registry.strategy import RequestContext
+from kapi.server.call import Call, invalid_options
+from kapi.server.decoding import (
+    apply_defaults,
+    check_kind,
+    decode_with,
+    field_validation,
+    judge_fields,
+)
+from kapi.server.negotiation import split_media_type
+from kapi.server.verbs.respond import respond_written
+from kapi.server.verbs.update import check_name
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+_KNOWN = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
+
+
+def patch_type(call: Call) -> str:
+    """The patch's media type. Raises UnsupportedMediaType with the list that kubectl reads."""
+    media, _parameters = split_media_type(call.exchange.header(b"content-type"))
+    if media not in _KNOWN:
+        raise errors.UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{', '.join(_KNOWN)}"
+        )
+    return media
+
+
+async def patch(call: Call) -> None:
+    call.form()
+    media = patch_type(call)
+    force = call.exchange.flag("force")
+    if media != APPLY_PATCH and "force" in call.exchange.query:
+        problem = errors.forbidden("force", "may not be specified for non-apply patch")
+        raise invalid_options("PATCH", problem)
+    ctx = call.context()
+    body = await call.exchange.body()
+    if media == APPLY_PATCH:
+        await _apply(call, ctx, body, force)
+        return
+    document = _parsed(media, body)
+    ctx.retry_conflicts = not _names_version(media, document)
+    patched = _patcher(call, media, document)
+    duplicates = duplicate_fields(body) if media != JSON_PATCH else []
+
+    async def build(old: Object) -> Object:
+        new = patched(old)
+        return _finished(call, new, duplicates)
+
+    written = await call.store.update(ctx, call.name, build)
+    await respond_written(call, 200, written)
+
+
+def _parsed(media: str, body: bytes) -> Any:
+    try:
+        document = parse_json(body)
+    except errors.BadRequest as error:
+        raise errors.BadRequest(f"error decoding patch: {error.message}") from error
+    if media == JSON_PATCH:
+        return document
+    if not isinstance(document, dict):
+        names = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
+        found = names.get(type(document), "null")
+        raise errors.BadRequest(
+            f"error decoding patch: json: cannot unmarshal {found} into Go value of type "
+            "map[string]interface {}"
+        )
+    return document
+
+
+def _names_version(media: str, document: Any) -> bool:
+    if media == JSON_PATCH:
+        return isinstance(document, list) and any(
+            isinstance(step, dict) and step.get("path") == "/metadata/resourceVersion"
+            for step in document
+        )
+    meta = document.get("metadata")
+    return isinstance(meta, dict) and bool(meta.get("resourceVersion"))
+
+
+def _patcher(call: Call, media: str, document: Any) -> Callable[[Object], Object]:
+    """The function from the present object to the patched one."""
+    if media == JSON_PATCH:
+        return lambda old: apply_json_patch(old, document)
+    if media == MERGE_PATCH:
+        return lambda old: apply_merge_patch(old, document)
+    schema = _schema(call)
+    if schema is None:
+        raise errors.UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH}"
+        )
+    return lambda old: apply_strategic_merge(old, document, schema.root)
+
+
+def _schema(call: Call) -> KindSchema | None:
+    kind = call.resource.gvk
+    return kind_schema(kind.group, kind.version, kind.kind)
+
+
+def _finished(call: Call, new: Object, duplicates: list[str]) -> Object:
+    """Decode the patched object as if it had been sent, so that it is checked and defaulted."""
+    kind = call.resource.gvk
+    check_kind(new, kind, b"")
+    schema = _schema(call)
+    try:
+        problems = decode_with(schema, new, kind)
+    except errors.BadRequest as error:
+        raise _invalid_patch(call, error) from error
+    if field_validation(call.exchange) != "Ignore":
+        # One patch may be built several times; its warnings are not repeated (see Exchange.start).
+        judge_fields(call.exchange, [*duplicates, *problems])
+    apply_defaults(new, schema, call.strategy)
+    check_name(call, new)
+    return new
+
+
+def _invalid_patch(call: Call, error: errors.BadRequest) -> errors.ApiError:
+    """A patch whose result cannot be decoded is 422, with the decode error as its text."""
+    prefix = " cannot be handled as "
+    message = error.message
+    if prefix in message:
+        message = message.split(": ", 1)[-1]
+    problem = errors.FieldError("FieldValueInvalid", "patch", f"Invalid value: {message}")
+    return errors.object_invalid(
+        call.resource.kind, call.resource.group, call.name, [problem]
+    ) if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH) else error
+
+
+async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> None:
+    """Server-side apply: merges, keeps managedFields, and creates what does not exist."""
+    manager = call.exchange.param("fieldManager")
+    if not manager:
+        problem = errors.required("fieldManager", "is required for apply patch")
+        raise invalid_options("PATCH", problem)
+    field_validation(call.exchange)
+    try:
+        applied = parse_yaml(body)
+    except errors.BadRequest as error:
+        raise errors.BadRequest(f"error decoding YAML: {error.message}") from error
+    if not isinstance(applied, dict):
+        raise errors.BadRequest("error decoding YAML: the patch must be an object")
+    schema = _schema(call)
+    if schema is None:
+        raise errors.NotBuilt(f"server-side apply for {call.resource.qualified} is not built")
+    _check_applied(call, applied)
+    ctx.managed_fields_done = True
+    ctx.retry_conflicts = not metadata(applied).get("resourceVersion")
+
+    def merged(live: Object | None) -> Object:
+        new = apply_patch(
+            live,
+            applied,
+            manager=manager,
+            force=force,
+            schema=schema,
+            now=env.timestamp(),
+            subresource=call.store.subresource,
+        )
+        decode_with(schema, new, call.resource.gvk)
+        apply_defaults(new, schema, call.strategy)
+        return new
+
+    async def build(old: Object) -> Object:
+        return merged(old)
+
+    try:
+        written = await call.store.update(ctx, call.name, build)
+        await respond_written(call, 200, written)
+    except errors.NotFound:
+        if call.subresource is not None:
+            raise
+        if metadata(applied).get("uid") or metadata(applied).get("resourceVersion"):
+            raise
+        new = merged(None)
+        metadata(new).setdefault("name", call.name)
+        written = await call.store.create(ctx, new)
+        await respond_written(call, 201, written)
+
+
+def _check_applied(call: Call, applied: Object) -> None:
+    meta = metadata(applied)
+    kind = call.resource.gvk
+    for field in ("apiVersion", "kind"):
+        if not applied.get(field):
+            raise errors.BadRequest(f"invalid object type: {field} must be set in an apply patch")
+    check_kind(applied, kind, b"")
+    if meta.get("managedFields"):
+        raise errors.BadRequest("metadata.managedFields must be nil")
+    if meta.get("name") and meta["name"] != call.name:
+        raise errors.BadRequest(
+            f"the name of the object ({meta['name']}) does not match the name on the URL "
+            f"({call.name})"
+        )
+    meta["name"] = call.name
+    if call.resource.namespaced:
+        if meta.get("namespace") and meta["namespace"] != call.namespace:
+            raise errors.BadRequest(
+                "the namespace of the provided object does not match the namespace sent on the "
+                "request"
+            )
+        meta["namespace"] = call.namespace

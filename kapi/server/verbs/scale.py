@@ -1,0 +1,142 @@
+"""The scale subresource: autoscaling/v1 Scale as a view of the object."""
+
+from typing import Any
+
+import orjson
+
+from kapi.api import errors
+from kapi.api.object import Object, metadata, name_of, namespace_of
+from kapi.api.patch.json_patch import apply_json_patch
+from kapi.api.patch.merge_patch import apply_merge_patch
+from kapi.api.patch.strategic_merge import apply_strategic_merge
+from kapi.api.schema import kind_schema
+from kapi.registry.resource import ScaleFacts
+from kapi.registry.strategy import Strategy
+from kapi.server.call import Call
+from kapi.server.decoding import check_kind, decode_with, read_object
+from kapi.server.printing import render_object
+from kapi.server.verbs.patch import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, patch_type
+
+_PLAIN = Strategy()
+
+
+def _facts(call: Call) -> ScaleFacts:
+    assert call.subresource is not None and call.subresource.scale is not None
+    return call.subresource.scale
+
+
+def _at(obj: Object, path: str) -> Any:
+    value: Any = obj
+    for part in path.strip(".").split("."):
+        if not isinstance(value, dict):
+            return None
+        value = value.get(part)
+    return value
+
+
+def _put(obj: Object, path: str, value: Any) -> None:
+    *parents, last = path.strip(".").split(".")
+    target = obj
+    for part in parents:
+        target = target.setdefault(part, {})
+    target[last] = value
+
+
+def scale_of(call: Call, obj: Object) -> Object:
+    """The Scale that shows this object."""
+    facts, meta = _facts(call), metadata(obj)
+    kept = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+    status: Object = {"replicas": int(_at(obj, facts.status_replicas) or 0)}
+    selector = facts.selector(obj)
+    if selector:
+        status["selector"] = selector
+    replicas = int(_at(obj, facts.spec_replicas) or 0)
+    return {
+        "kind": "Scale",
+        "apiVersion": "autoscaling/v1",
+        "metadata": {key: meta[key] for key in kept if key in meta},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+async def _respond(call: Call, obj: Object) -> None:
+    form = call.form()
+    scale = scale_of(call, obj)
+    body = render_object(scale, None, form, _PLAIN, call.include())
+    await call.exchange.respond(200, body, form.content_type)
+
+
+async def get_scale(call: Call) -> None:
+    await _respond(call, await call.store.get(call.namespace, call.name))
+
+
+def _checked(call: Call, scale: Object, obj: Object) -> int:
+    """The wanted replicas, once the Scale is judged. Raises Invalid, BadRequest."""
+    meta = metadata(scale)
+    if meta.get("name", name_of(obj)) != name_of(obj):
+        raise errors.BadRequest(
+            f"the name of the object ({meta.get('name')}) does not match the name on the URL "
+            f"({call.name})"
+        )
+    if meta.get("namespace", namespace_of(obj)) != namespace_of(obj):
+        raise errors.BadRequest(
+            "the namespace of the provided object does not match the namespace sent on the request"
+        )
+    replicas = int((scale.get("spec") or {}).get("replicas") or 0)
+    if replicas < 0:
+        problem = errors.invalid(
+            "spec.replicas", replicas, "must be greater than or equal to 0"
+        )
+        raise errors.object_invalid("Scale", "autoscaling", call.name, [problem])
+    return replicas
+
+
+async def _write(call: Call, make: Any) -> None:
+    """Update the object so that its Scale is what `make(present scale)` says."""
+    ctx = call.context()
+    ctx.retry_conflicts = True
+
+    async def build(old: Object) -> Object:
+        scale = make(scale_of(call, old))
+        replicas = _checked(call, scale, old)
+        version = metadata(scale).get("resourceVersion")
+        if version:
+            metadata(old)["resourceVersion"] = version
+        _put(old, _facts(call).spec_replicas, replicas)
+        return old
+
+    written = await call.store.update(ctx, call.name, build)
+    await _respond(call, written.obj)
+
+
+async def update_scale(call: Call) -> None:
+    sent = await read_object(call.exchange, call.body_kind, None)
+    await _write(call, lambda _present: sent)
+
+
+async def patch_scale(call: Call) -> None:
+    media = patch_type(call)
+    kind = call.body_kind
+    schema = kind_schema(kind.group, kind.version, kind.kind)
+    assert schema is not None
+    if media == APPLY_PATCH:
+        raise errors.NotBuilt("server-side apply of the scale subresource is not built")
+    body = await call.exchange.body()
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise errors.BadRequest(f"error decoding patch: {error}") from error
+
+    def patched(present: Object) -> Object:
+        if media == JSON_PATCH:
+            scale = apply_json_patch(present, document)
+        elif media == MERGE_PATCH:
+            scale = apply_merge_patch(present, document)
+        else:
+            scale = apply_strategic_merge(present, document, schema.root)
+        check_kind(scale, kind, body)
+        decode_with(schema, scale, kind)
+        return scale
+
+    await _write(call, patched)
