@@ -1,0 +1,160 @@
+"""The HTTP engine: hypercorn (HTTP/1.1, HTTP/2, WebSocket, TLS) behind the ASGI seam.
+
+Owns listening, TLS, connections and their end; knows nothing of Kubernetes. An application finds
+the DER of a verified client certificate in `scope["state"]["client_certificate"]`.
+
+hypercorn's own server loop is replaced by a small one, `engine_connection.py` by its connection:
+see there for what differs and why.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.config import Config
+
+from kapi.server.engine_connection import Connection
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Scope = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# How long running requests get to finish once a shutdown is asked for. Watches never finish by
+# themselves, so this is what a restart costs when clients are connected.
+_GRACE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """PEM files: what the server shows, and the authority clients' certificates are checked by."""
+
+    cert_file: Path
+    key_file: Path
+    client_ca_file: Path
+
+
+class _EngineConfig(Config):
+    """hypercorn's settings; the date header is formatted once a second, not once a response."""
+
+    include_server_header = False
+    keep_alive_max_requests = 2**62
+    keep_alive_timeout = 180.0
+    h11_max_incomplete_size = 2**17
+    h2_max_header_list_size = 2**17
+    h2_max_concurrent_streams = 250
+    websocket_max_message_size = 32 * 1024 * 1024
+    accesslog = None
+
+    def __init__(self) -> None:
+        self._headers_until: dict[str, tuple[float, list[tuple[bytes, bytes]]]] = {}
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        now = asyncio.get_running_loop().time()
+        until, headers = self._headers_until.get(protocol, (0.0, []))
+        if now >= until:
+            headers = super().response_headers(protocol)
+            self._headers_until[protocol] = now + 0.5, headers
+        return headers
+
+
+def tls_context(files: TlsFiles) -> ssl.SSLContext:
+    """TLS 1.2 and later; a client may show a certificate, which then must verify."""
+    config = _EngineConfig()
+    config.certfile, config.keyfile = str(files.cert_file), str(files.key_file)
+    config.ca_certs = str(files.client_ca_file)
+    config.verify_mode = ssl.CERT_OPTIONAL
+    context = config.create_ssl_context()
+    assert context is not None
+    return context
+
+
+async def serve(
+    app: Application,
+    *,
+    bind: list[tuple[str, int]],
+    tls: TlsFiles | None,
+    shutdown: asyncio.Event,
+    listening: asyncio.Event | None = None,
+) -> None:
+    """Serve until `shutdown` is set; `listening` is set once every address accepts connections.
+
+    Without `tls` the server speaks plain HTTP (tests on loopback). Raises OSError if an address
+    cannot be listened on. Connections that are idle are closed at once at the end, the others
+    get a moment to finish.
+    """
+    config, context = _EngineConfig(), WorkerContext(None)
+    connections: dict[Connection, asyncio.Task[None]] = {}
+
+    async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        connection = Connection(app, config, context, reader, writer)
+        connections[connection] = task
+        try:
+            await connection.run()
+        finally:
+            del connections[connection]
+
+    servers: list[asyncio.Server] = []
+    try:
+        for host, port in bind:
+            servers.append(await _listen(connected, host, port, tls))
+        if listening is not None:
+            listening.set()
+        await shutdown.wait()
+    finally:
+        await context.terminated.set()
+        for server in servers:
+            server.close()
+        await _finish(connections)
+
+
+async def _listen(
+    connected: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    host: str,
+    port: int,
+    tls: TlsFiles | None,
+) -> asyncio.Server:
+    secure: dict[str, Any] = {}
+    if tls is not None:
+        secure = {"ssl": tls_context(tls), "ssl_handshake_timeout": 10.0}
+    return await asyncio.start_server(connected, host, port, backlog=1024, **secure)
+
+
+async def _finish(connections: dict[Connection, asyncio.Task[None]]) -> None:
+    for connection in list(connections):
+        connection.close_if_idle()
+    tasks = list(connections.values())
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=_GRACE_SECONDS)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a program's main coroutine on uvloop."""
+    import uvloop
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.get_loop().set_exception_handler(_on_loop_error)
+        return runner.run(main)
+
+
+def _on_loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    # A client that hangs up or fails its TLS handshake is its own problem, not a server error.
+    error = context.get("exception")
+    if isinstance(error, ssl.SSLError | ConnectionError | TimeoutError):
+        _log.debug("connection ended: %s", error)
+        return
+    loop.default_exception_handler(context)

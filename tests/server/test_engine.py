@@ -1,0 +1,216 @@
+"""The engine with real clients: curl over HTTP/1.1 and HTTP/2, client certificates, WebSocket."""
+
+import asyncio
+import base64
+import os
+import shutil
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from wsproto import ConnectionType, WSConnection
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Ping,
+    Pong,
+    Request,
+)
+
+from kapi.auth.pki import ADMIN, ClusterPki, serving_spec
+from kapi.env import run_process, spawn
+from kapi.server import engine
+from kapi.server.engine import TlsFiles
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+async def _app(scope: Any, receive: Any, send: Any) -> None:
+    if scope["type"] == "websocket":
+        await _echo(receive, send)
+        return
+    path = scope["path"]
+    if path == "/large":
+        await _reply(send, b"x" * 3_000_000)
+    elif path == "/refuse":
+        await _reply(send, b"too large", 413)
+    elif path == "/fail":
+        raise RuntimeError("broken on purpose")
+    elif path == "/upload":
+        size, more = 0, True
+        while more:
+            message = await receive()
+            size += len(message.get("body", b""))
+            more = message.get("more_body", False)
+        await _reply(send, b"%d" % size)
+    elif path == "/stream":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for number in range(100):
+            line = b"%d\n" % number
+            await send({"type": "http.response.body", "body": line, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
+    else:
+        der = scope["state"].get("client_certificate")
+        text = f"{scope['http_version']} {len(der) if der else 0} {'user' in scope['state']}"
+        await _reply(send, text.encode())
+
+
+async def _reply(send: Any, body: bytes, status: int = 200) -> None:
+    headers = [(b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def _echo(receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": "v5.channel.k8s.io"})
+    while (message := await receive())["type"] == "websocket.receive":
+        if message["bytes"] == b"end":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        await send({"type": "websocket.send", "bytes": message["bytes"]})
+
+
+@pytest.fixture(scope="module")
+def pki(tmp_path_factory: pytest.TempPathFactory) -> ClusterPki:
+    pki = ClusterPki(tmp_path_factory.mktemp("pki"))
+    pki.ensure(serving_spec("test-host", ("127.0.0.1", "10.96.0.1")))
+    pki.ensure(ADMIN)
+    return pki
+
+
+@asynccontextmanager
+async def _served(pki: ClusterPki, port: int) -> AsyncIterator[int]:
+    shutdown, listening = asyncio.Event(), asyncio.Event()
+    pair = pki.pair("apiserver")
+    tls = TlsFiles(pair.cert_file, pair.key_file, pki.ca.cert_file)
+    bind = [("127.0.0.1", port)]
+    served = engine.serve(_app, bind=bind, tls=tls, shutdown=shutdown, listening=listening)
+    task = spawn(served, "engine")
+    await asyncio.wait_for(listening.wait(), 5)
+    try:
+        yield port
+    finally:
+        shutdown.set()
+        await asyncio.wait_for(task, 5)
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _curl(pki: ClusterPki, port: int, path: str, *options: str) -> str:
+    argv = ["curl", "-sS", "--max-time", "20", "--cacert", str(pki.ca.cert_file), *options]
+    result = await run_process([*argv, f"https://127.0.0.1:{port}{path}"])
+    assert result.exit_code == 0, result.stderr
+    return result.stdout.decode()
+
+
+@needs_curl
+async def test_curl_speaks_both_versions_with_and_without_certificate(pki: ClusterPki) -> None:
+    admin = pki.pair("admin")
+    shown = ["--cert", str(admin.cert_file), "--key", str(admin.key_file)]
+    async with _served(pki, _free_port()) as port:
+        assert await _curl(pki, port, "/", "--http1.1") == "1.1 0 False"
+        assert await _curl(pki, port, "/", "--http2") == "2 0 False"
+        size = len(ssl.PEM_cert_to_DER_cert(admin.cert_pem))
+        assert await _curl(pki, port, "/", "--http1.1", *shown) == f"1.1 {size} False"
+        assert await _curl(pki, port, "/", "--http2", *shown) == f"2 {size} False"
+
+
+@needs_curl
+async def test_a_foreign_certificate_is_refused(pki: ClusterPki, tmp_path: Path) -> None:
+    other = ClusterPki(tmp_path).ensure(ADMIN)
+    async with _served(pki, _free_port()) as port:
+        url = f"https://127.0.0.1:{port}/"
+        argv = ["curl", "-sS", "-k", "--cert", str(other.cert_file), "--key", str(other.key_file)]
+        result = await run_process([*argv, url])
+        assert result.exit_code != 0
+        assert not result.stdout
+
+
+@needs_curl
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+async def test_large_bodies_and_streams(pki: ClusterPki, tmp_path: Path, version: str) -> None:
+    upload = tmp_path / "upload"
+    upload.write_bytes(os.urandom(5_000_000))
+    data = ["--data-binary", f"@{upload}"]
+    async with _served(pki, _free_port()) as port:
+        assert await _curl(pki, port, "/large", version) == "x" * 3_000_000
+        assert await _curl(pki, port, "/upload", version, *data) == "5000000"
+        lines = (await _curl(pki, port, "/stream", version)).split()
+        assert lines == [str(number) for number in range(100)]
+        code = ["-o", os.devnull, "-w", "%{http_code}"]
+        assert await _curl(pki, port, "/fail", version, *code) == "500"
+        many = [f"https://127.0.0.1:{port}/" for _ in range(50)]
+        text = await _curl(pki, port, "/", version, *many)
+        assert text.count("False") == 51
+
+
+@needs_curl
+async def test_an_unread_body_does_not_hang_the_connection(pki: ClusterPki, tmp_path: Path) -> None:
+    upload = tmp_path / "upload"
+    upload.write_bytes(b"x" * 4_000_000)
+    options = ["--http2", "--data-binary", f"@{upload}", "-w", " %{http_code} "]
+    async with _served(pki, _free_port()) as port:
+        again = f"https://127.0.0.1:{port}/refuse"
+        text = await _curl(pki, port, "/refuse", *options, again)
+        assert text.count("413") == 2
+
+
+async def _websocket(port: int, pki: ClusterPki) -> tuple[Any, Any, WSConnection]:
+    context = ssl.create_default_context(cafile=str(pki.ca.cert_file))
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    connection = WSConnection(ConnectionType.CLIENT)
+    request = Request(host="localhost", target="/exec", subprotocols=["v5.channel.k8s.io"])
+    writer.write(connection.send(request))
+    return reader, writer, connection
+
+
+async def test_websocket_messages_pings_and_the_closing_code(pki: ClusterPki) -> None:
+    async with _served(pki, _free_port()) as port:
+        reader, writer, connection = await _websocket(port, pki)
+        seen: list[Any] = []
+
+        async def until(kind: type) -> Any:
+            while True:
+                for event in list(seen):
+                    seen.remove(event)
+                    if isinstance(event, kind):
+                        return event
+                data = await asyncio.wait_for(reader.read(65536), 5)
+                connection.receive_data(data or None)
+                seen.extend(connection.events())
+
+        accepted = await until(AcceptConnection)
+        assert accepted.subprotocol == "v5.channel.k8s.io"
+        writer.write(connection.send(Ping(b"hello")))
+        assert (await until(Pong)).payload == b"hello"
+        blob = base64.b64encode(os.urandom(300_000))
+        writer.write(connection.send(BytesMessage(blob)))
+        got = b""
+        while len(got) < len(blob):
+            got += bytes((await until(BytesMessage)).data)
+        assert got == blob
+        writer.write(connection.send(BytesMessage(b"end")))
+        assert (await until(CloseConnection)).code == 1000
+        writer.close()
+
+
+async def test_shutdown_ends_idle_and_busy_connections(pki: ClusterPki) -> None:
+    context = ssl.create_default_context(cafile=str(pki.ca.cert_file))
+    async with _served(pki, _free_port()) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+    rest = await asyncio.wait_for(reader.read(), 5)
+    assert rest.endswith(b"False")
+    writer.close()
