@@ -81,7 +81,9 @@ def not_supported(field: str, value: Any, supported: Sequence[str]) -> FieldErro
 
 def too_long(field: str, maximum: int) -> FieldError:
     unit = "byte" if maximum == 1 else "bytes"
-    return FieldError("FieldValueTooLong", field, f"Too long: may not be more than {maximum} {unit}")
+    return FieldError(
+        "FieldValueTooLong", field, f"Too long: may not be more than {maximum} {unit}"
+    )
 
 
 def too_many(field: str, count: int, maximum: int) -> FieldError:
@@ -269,7 +271,8 @@ def resource_already_exists(plural: str, group: str, name: str) -> AlreadyExists
 
 def resource_conflict(plural: str, group: str, name: str, why: str = "") -> Conflict:
     why = why or (
-        "the object has been modified; please apply your changes to the latest version and try again"
+        "the object has been modified;"
+        " please apply your changes to the latest version and try again"
     )
     return Conflict(
         f'Operation cannot be fulfilled on {_qualified(plural, group)} "{name}": {why}',

@@ -1,0 +1,135 @@
+"""YAML as upstream's server reads it: converted to JSON, with go-yaml's rules for scalars.
+
+PyYAML's own resolver follows YAML 1.1 more closely than go-yaml does (sexagesimal numbers,
+timestamps); this loader keeps PyYAML's parser and replaces the rules.
+Source: sigs.k8s.io/yaml with its fork of go-yaml v2 (`resolve.go`).
+"""
+
+import re
+from typing import Any
+
+import yaml
+
+_BOOLEANS = {
+    **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE"), True),
+    **dict.fromkeys(("on", "On", "ON"), True),
+    **dict.fromkeys(("n", "N", "no", "No", "NO", "false", "False", "FALSE"), False),
+    **dict.fromkeys(("off", "Off", "OFF"), False),
+}
+_NULLS = ("", "~", "null", "Null", "NULL")
+_integer = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)").fullmatch
+_float = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?").fullmatch
+
+_STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+
+
+class YamlError(ValueError):
+    """The text is not YAML that can become JSON."""
+
+
+def _scalar(text: str) -> Any:
+    """What an unquoted scalar means."""
+    if text in _NULLS:
+        return None
+    if text in _BOOLEANS:
+        return _BOOLEANS[text]
+    if _integer(text):
+        digits = text.replace("_", "")
+        sign = -1 if digits.startswith("-") else 1
+        digits = digits.lstrip("+-")
+        if digits.startswith(("0b", "0x", "0o")):
+            return sign * int(digits, 0)
+        if len(digits) > 1 and digits.startswith("0") and digits.strip("01234567") == "":
+            return sign * int(digits, 8)
+        if not digits.startswith("0") or digits == "0":
+            return sign * int(digits)
+    if _float(text):
+        return float(text)
+    return text
+
+
+def _key(value: Any) -> str:
+    """A mapping key as JSON needs it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if value is None:
+        return "null"
+    if isinstance(value, (int, float)):
+        return str(value)
+    if isinstance(value, str):
+        return value
+    raise YamlError("unsupported map key: only scalars can be keys")
+
+
+class _Reader:
+    """Node tree to plain value; collects the keys that a mapping repeats."""
+
+    def __init__(self) -> None:
+        self.duplicates: list[str] = []
+        self._open: list[yaml.Node] = []
+        self._budget = 2_000_000
+
+    def read(self, node: yaml.Node | None) -> Any:
+        if node is None:
+            return None
+        self._budget -= 1
+        if self._budget < 0 or node in self._open or len(self._open) > 1000:
+            raise YamlError("document contains excessive aliasing")
+        if isinstance(node, yaml.ScalarNode):
+            return self._read_scalar(node)
+        self._open.append(node)
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self.read(child) for child in node.value]
+            assert isinstance(node, yaml.MappingNode)
+            return self._read_mapping(node)
+        finally:
+            self._open.pop()
+
+    def _read_scalar(self, node: yaml.ScalarNode) -> Any:
+        text: str = node.value
+        explicit = node.tag.removeprefix("tag:yaml.org,2002:")
+        if node.style is not None or explicit == "str":
+            return text
+        return _scalar(text)
+
+    def _read_mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
+        result: dict[str, Any] = {}
+        inherited: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if isinstance(key_node, yaml.ScalarNode) and key_node.value == "<<":
+                merged = self.read(value_node)
+                for one in merged if isinstance(merged, list) else [merged]:
+                    if not isinstance(one, dict):
+                        raise YamlError("map merge requires map or sequence of maps as the value")
+                    inherited = {**one, **inherited}
+                continue
+            key = _key(self.read(key_node))
+            if key in result:
+                line = key_node.start_mark.line + 1
+                self.duplicates.append(f'line {line}: key "{key}" already set in map')
+            result[key] = self.read(value_node)
+        # JSON made from YAML has its keys in order, and messages about fields follow it.
+        return dict(sorted({**inherited, **result}.items()))
+
+
+def _go_text(error: yaml.YAMLError) -> str:
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"yaml: line {error.problem_mark.line + 1}: {error.problem or error.context}"
+    return f"yaml: {error}"
+
+
+def read_yaml(text: str) -> tuple[Any, list[str]]:
+    """The first document's value and its repeated keys as `line 5: key "data" already set in map`.
+
+    Raises YamlError.
+    """
+    loader = yaml.CSafeLoader(text)
+    try:
+        node = loader.get_node() if loader.check_node() else None
+    except yaml.YAMLError as error:
+        raise YamlError(_go_text(error)) from error
+    finally:
+        loader.dispose()
+    reader = _Reader()
+    return reader.read(node), reader.duplicates
