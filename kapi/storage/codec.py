@@ -30,6 +30,14 @@ def with_revision(value: bytes, revision: int) -> bytes:
     return b'%b%b"resourceVersion":"%d"%b%b' % (head, separator, revision, comma, tail)
 
 
+def at_revision(data: bytes, old: int, new: int) -> bytes:
+    """What `with_revision` gave for `old`, as it would be for `new`."""
+    before = b'%b"resourceVersion":"%d"' % (_METADATA, old)
+    head, separator, tail = data.partition(before)
+    assert separator, "the bytes carry another resourceVersion"
+    return b'%b%b"resourceVersion":"%d"%b' % (head, _METADATA, new, tail)
+
+
 def decode(value: bytes, revision: int) -> dict[str, Any]:
     """The object with its resourceVersion set."""
     obj: dict[str, Any] = orjson.loads(value)
