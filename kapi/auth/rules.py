@@ -4,8 +4,8 @@ Pure. Upstream: pkg/apis/rbac/v1/evaluation_helpers.go and
 component-helpers/auth/rbac/validation/policy_comparator.go.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from kapi.auth.interface import Attributes
@@ -22,6 +22,8 @@ class PolicyRule:
     resources: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
     paths: frozenset[str] = frozenset()
+    source: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """The rule as it is stored, for answers that show it."""
 
     def allows(self, wanted: Attributes) -> bool:
         """Does this rule grant the request?"""
@@ -44,6 +46,7 @@ def compile_rule(rule: dict[str, Any]) -> PolicyRule:
         resources=frozenset(rule.get("resources") or ()),
         names=frozenset(rule.get("resourceNames") or ()),
         paths=frozenset(rule.get("nonResourceURLs") or ()),
+        source=rule,
     )
 
 
