@@ -192,7 +192,10 @@ class Stream(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RuntimeEvent:
-    """Something changed in this pod; the kubelet looks again."""
+    """Something changed in this pod; the kubelet looks again.
+
+    An empty `pod_uid` means: look at every pod (sent when a connection begins).
+    """
 
     pod_uid: str
     container_id: str
@@ -266,7 +269,5 @@ class Runtime(Protocol):
 
     async def attach(self, container_id: str, *, stdin: bool, tty: bool) -> Stream: ...
 
-    def connect(
-        self, sandbox_id: str, port: int
-    ) -> AbstractAsyncContextManager[ByteStream]:
+    def connect(self, sandbox_id: str, port: int) -> AbstractAsyncContextManager[ByteStream]:
         """A TCP connection to 127.0.0.1:port inside the sandbox. Raises ConnectionError."""
