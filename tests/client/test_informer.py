@@ -72,7 +72,7 @@ async def follow(script, until):
     )
     task = asyncio.ensure_future(informer.run())
     async with asyncio.timeout(10):
-        while not until(informer, seen):
+        while not until(informer, seen):  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -9,7 +9,7 @@ from kapi.client.reconcile import Expectations, ReconcileLoop, TerminalError, sl
 async def _run_until(loop: ReconcileLoop, check) -> None:
     task = asyncio.ensure_future(loop.run())
     async with asyncio.timeout(5):
-        while not check():
+        while not check():  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
