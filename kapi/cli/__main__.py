@@ -1,0 +1,5 @@
+"""`python -m kapi.cli` is the `kapi` command."""
+
+from kapi.cli import main
+
+main()
