@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from kapi import env
+from kapi.api.errors import FieldError
 from kapi.api.object import Object
 from kapi.registry.core.pod_defaults import default_pod
 from kapi.registry.core.pod_resources import qos_class
 from kapi.registry.core.pod_table import POD_COLUMNS, pod_row
+from kapi.registry.core.pod_validation import validate_pod_create
 from kapi.registry.status import StatusStrategy
 from kapi.registry.strategy import RequestContext, Strategy
 
@@ -40,6 +42,9 @@ class PodStrategy(Strategy):
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         obj["status"] = dict(old.get("status") or {})
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return validate_pod_create(obj)
 
     def grace_period_seconds(self, obj: Object, requested: int | None) -> int:
         spec = obj.get("spec") or {}
