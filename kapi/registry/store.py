@@ -281,9 +281,7 @@ class GenericStore:
             problem = errors.invalid(
                 "metadata.resourceVersion", 0, "must be specified for an update"
             )
-            raise errors.object_invalid(
-                self.resource.kind, self.resource.group, name, [problem]
-            )
+            raise errors.object_invalid(self.resource.kind, self.resource.group, name, [problem])
         uid = meta.get("uid")
         if uid and uid != uid_of(old):
             raise errors.resource_conflict(

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from kapi.api import errors
 from kapi.api.object import GroupVersionKind
-from kapi.auth.interface import Authorizer, ObjectLookup
+from kapi.auth.interface import Authenticator, Authorizer, ObjectLookup
+from kapi.auth.rbac import RbacAuthorizer
 from kapi.registry.resource import Resource, Subresource
 from kapi.registry.store import Backing, GenericStore
 from kapi.registry.strategy import RequestContext, Strategy
@@ -20,7 +21,9 @@ class Api:
 
     config: ApiServerConfig
     backing: Backing
+    authenticator: Authenticator
     authorizer: Authorizer
+    rbac: RbacAuthorizer
     lookup: ObjectLookup
     stores: dict[tuple[str, str], GenericStore]
 
@@ -106,7 +109,9 @@ def field_manager(exchange: Exchange) -> str:
                 raise invalid_options(
                     exchange.method,
                     errors.invalid(
-                        "fieldManager", manager, f"should only contain printable characters: {index}"
+                        "fieldManager",
+                        manager,
+                        f"should only contain printable characters: {index}",
                     ),
                 )
         return manager

@@ -65,9 +65,7 @@ def accepted(header: str) -> Accepted:
 
 
 def not_acceptable() -> errors.NotAcceptable:
-    return errors.NotAcceptable(
-        f"406: Not Acceptable\n\nAvailable representations: {_AVAILABLE}"
-    )
+    return errors.NotAcceptable(f"406: Not Acceptable\n\nAvailable representations: {_AVAILABLE}")
 
 
 def _quality(parameters: dict[str, str]) -> float:

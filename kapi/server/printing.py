@@ -118,14 +118,14 @@ def render_object(
         return data if data is not None else orjson.dumps(obj)
     if form.as_kind == "Table":
         meta = obj.get("metadata", {})
-        list_meta = {
-            key: meta[key] for key in ("resourceVersion",) if key in meta
-        }
+        list_meta = {key: meta[key] for key in ("resourceVersion",) if key in meta}
         return encode(table(strategy, [obj], list_meta, include, form.as_version), form)
     if form.as_kind == "PartialObjectMetadata":
         return encode(partial_metadata(obj, form.as_version), form)
     if form.as_kind == "PartialObjectMetadataList":
-        raise errors.NotAcceptable("you requested PartialObjectMetadataList, but the requested object is not a list")
+        raise errors.NotAcceptable(
+            "you requested PartialObjectMetadataList, but the requested object is not a list"
+        )
     return encode(obj, form)
 
 
@@ -147,9 +147,7 @@ def render_list(
 ) -> bytes:
     """A list in any form but plain JSON, which the list verb joins from bytes."""
     if form.as_kind == "Table":
-        return encode(
-            table(resource.strategy, objects, meta, include, form.as_version), form
-        )
+        return encode(table(resource.strategy, objects, meta, include, form.as_version), form)
     if form.as_kind == "PartialObjectMetadataList":
         document = {
             "kind": "PartialObjectMetadataList",
@@ -159,5 +157,7 @@ def render_list(
         }
         return encode(document, form)
     if form.as_kind == "PartialObjectMetadata":
-        raise errors.NotAcceptable("you requested PartialObjectMetadata, but the requested object is a list")
+        raise errors.NotAcceptable(
+            "you requested PartialObjectMetadata, but the requested object is a list"
+        )
     return encode(list_document(resource, objects, meta), form)

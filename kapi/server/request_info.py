@@ -23,6 +23,8 @@ class RequestInfo:
     name: str = ""
     subresource: str = ""
     rest: str = ""
+    method_on_collection: bool = False
+    """No name in the path: a PUT or PATCH has nothing to work on."""
 
     @property
     def qualified(self) -> str:
@@ -64,10 +66,9 @@ def parse(method: str, path: str, query: dict[str, list[str]]) -> RequestInfo:
     if not name:
         verb = _collection_verb(verb, query)
         name = _selected_name(verb, query)
-        if name:
-            return RequestInfo(
-                True, verb, path, group, version, namespace, resource, name, "", ""
-            )
+        return RequestInfo(
+            True, verb, path, group, version, namespace, resource, name, "", "", True
+        )
     return RequestInfo(
         True, verb, path, group, version, namespace, resource, name, subresource, rest
     )

@@ -39,8 +39,7 @@ def requested_identity(headers: list[tuple[bytes, bytes]]) -> UserInfo | None:
     if not name:
         if uid or groups or extra:
             raise errors.InternalError(
-                "requested "
-                f"{_parts(uid, groups, extra)} impersonation without impersonating a user"
+                f"requested {_parts(uid, groups, extra)} impersonation without impersonating a user"
             )
         return None
     return UserInfo(name, uid, tuple(groups), extra)

@@ -14,9 +14,9 @@ from kapi.api.object import GroupVersionKind, Object, name_of, uid_of
 from kapi.registry.store import DeleteOptions, Preconditions
 from kapi.server.call import Call, dry_run, invalid_options
 from kapi.server.decoding import parse_object
-from kapi.server.verbs.list import ListQuery, list_page, list_query
 from kapi.server.printing import encode, list_document
 from kapi.server.selection import selection_of
+from kapi.server.verbs.list import ListQuery, list_page, list_query
 from kapi.server.verbs.respond import respond_written
 
 _KIND = GroupVersionKind("meta.k8s.io", "v1", "DeleteOptions")
@@ -54,9 +54,7 @@ def _from_query(call: Call) -> Object:
         try:
             sent["gracePeriodSeconds"] = int(text)
         except ValueError:
-            raise errors.BadRequest(
-                f'strconv.ParseInt: parsing "{text}": invalid syntax'
-            ) from None
+            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
     if exchange.param("propagationPolicy"):
         sent["propagationPolicy"] = exchange.param("propagationPolicy")
     if "orphanDependents" in exchange.query:

@@ -93,9 +93,7 @@ def list_query(exchange: Exchange) -> ListQuery:
     try:
         limit = max(0, int(text)) if text else 0
     except ValueError:
-        raise errors.BadRequest(
-            f'strconv.ParseInt: parsing "{text}": invalid syntax'
-        ) from None
+        raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
     query = ListQuery(
         limit,
         exchange.param("continue"),
@@ -107,7 +105,8 @@ def list_query(exchange: Exchange) -> ListQuery:
         if query.token:
             problems.append(
                 errors.forbidden(
-                    "resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden when continue is provided",
                 )
             )
         if not query.version:
@@ -119,9 +118,7 @@ def list_query(exchange: Exchange) -> ListQuery:
             )
         if query.match not in ("Exact", "NotOlderThan"):
             problems.append(
-                errors.not_supported(
-                    "resourceVersionMatch", query.match, ["Exact", "NotOlderThan"]
-                )
+                errors.not_supported("resourceVersionMatch", query.match, ["Exact", "NotOlderThan"])
             )
         elif query.match == "Exact" and query.version == "0":
             problems.append(
@@ -137,9 +134,7 @@ def list_query(exchange: Exchange) -> ListQuery:
     if problems:
         raise errors.object_invalid("ListOptions", "meta.k8s.io", "", problems)
     if query.token and query.version not in ("", "0"):
-        raise errors.BadRequest(
-            "specifying resource version is not allowed when using continue"
-        )
+        raise errors.BadRequest("specifying resource version is not allowed when using continue")
     if query.version and not query.version.isdigit():
         raise errors.BadRequest(
             f'Invalid value: "{query.version}": strconv.ParseUint: parsing "{query.version}": '
@@ -219,7 +214,7 @@ async def _stored(
             obj = call.store.to_external(data)
             if not selection.everything:
                 entry = CachedObject(
-                    item.key, item.revision, data, _labels(obj), _fields(resource, obj)
+                    item.key, item.revision, data, _labels(obj), _fields(resource, obj), ()
                 )
                 if not selection.matches(entry):
                     continue

@@ -143,9 +143,11 @@ def _invalid_patch(call: Call, error: errors.BadRequest) -> errors.ApiError:
     if prefix in message:
         message = message.split(": ", 1)[-1]
     problem = errors.FieldError("FieldValueInvalid", "patch", f"Invalid value: {message}")
-    return errors.object_invalid(
-        call.resource.kind, call.resource.group, call.name, [problem]
-    ) if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH) else error
+    return (
+        errors.object_invalid(call.resource.kind, call.resource.group, call.name, [problem])
+        if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH)
+        else error
+    )
 
 
 async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> None:

@@ -85,9 +85,7 @@ def _checked(call: Call, scale: Object, obj: Object) -> int:
         )
     replicas = int((scale.get("spec") or {}).get("replicas") or 0)
     if replicas < 0:
-        problem = errors.invalid(
-            "spec.replicas", replicas, "must be greater than or equal to 0"
-        )
+        problem = errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.object_invalid("Scale", "autoscaling", call.name, [problem])
     return replicas
 

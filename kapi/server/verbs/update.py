@@ -12,10 +12,14 @@ def check_name(call: Call, obj: Object) -> None:
     """The body's name must be the URL's. Raises BadRequest."""
     found = metadata(obj).get("name")
     if not found:
-        raise errors.BadRequest(
-            "the name of the object (based on URL) was undeterminable: name must be provided"
-        ) if not call.name else errors.BadRequest(
-            f"the name of the object () does not match the name on the URL ({call.name})"
+        raise (
+            errors.BadRequest(
+                "the name of the object (based on URL) was undeterminable: name must be provided"
+            )
+            if not call.name
+            else errors.BadRequest(
+                f"the name of the object () does not match the name on the URL ({call.name})"
+            )
         )
     if found != call.name:
         raise errors.BadRequest(

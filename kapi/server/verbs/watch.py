@@ -54,9 +54,7 @@ def watch_query(exchange: Exchange) -> WatchQuery:
                 )
             )
         else:
-            problems.append(
-                errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"])
-            )
+            problems.append(errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
     if match and initial is None:
         problems.append(
             errors.forbidden(
@@ -79,9 +77,7 @@ def _timeout(exchange: Exchange) -> float:
         try:
             seconds = int(text)
         except ValueError:
-            raise errors.BadRequest(
-                f'strconv.ParseInt: parsing "{text}": invalid syntax'
-            ) from None
+            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
         if seconds > 0:
             return float(seconds)
     return _DEFAULT_MINIMUM_SECONDS * (1 + env.random().random())
@@ -121,7 +117,7 @@ class EventWriter:
             return ("MODIFIED" if before else "ADDED"), entry, False
         if before:
             assert previous is not None
-            return "DELETED", previous.at_revision(event.revision), True
+            return "DELETED", event.departed(), True
         return "", entry, False
 
     def initial(self, entry: CachedObject) -> bytes:
@@ -225,10 +221,10 @@ async def _open(
     if wanted > cache.revision:
         await cache.wait_for(wanted, 3.0)
     if with_state:
-        watcher = await cache.watch(prefix, None)
+        watcher = cache.watch(prefix, None)
         return watcher, cache.list(prefix)
     since = wanted if wanted else None
-    return await cache.watch(prefix, since), None
+    return cache.watch(prefix, since), None
 
 
 class WatchStream:
@@ -244,6 +240,7 @@ class WatchStream:
     ) -> None:
         self.exchange, self.watcher, self.writer, self.query = exchange, watcher, writer, query
         self.bookmark_seconds = bookmark_seconds
+        self._start_revision = watcher.revision
 
     async def run(self, initial: Iterable[CachedObject] | None) -> None:
         leaving = env.spawn(self._client_left(), "watch-client")
@@ -273,9 +270,7 @@ class WatchStream:
         await self.exchange.send({"type": "http.response.body", "body": b""})
 
     async def _send(self, data: bytes) -> None:
-        await self.exchange.send(
-            {"type": "http.response.body", "body": data, "more_body": True}
-        )
+        await self.exchange.send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def _state(self, initial: Iterable[CachedObject] | None) -> None:
         """The present objects, and the bookmark that ends them if it was asked for."""
@@ -294,7 +289,7 @@ class WatchStream:
                 await self._send(b"".join(lines))
                 lines, size = [], 0
         if self.query.initial_events and self.query.bookmarks:
-            revision = self.watcher.start_revision
+            revision = self._start_revision
             lines.append(self.writer.bookmark(revision, initial_end=True))
         await self._send(b"".join(lines))
 

@@ -1,0 +1,57 @@
+"""A pod's priority comes from its PriorityClass. Source: upstream `plugin/pkg/admission/priority`."""
+
+from kapi.admission.plugin import AdmissionPlugin, is_pod_create, refuse
+from kapi.api.object import Object, name_of
+from kapi.auth.interface import ObjectLookup
+from kapi.registry.admission import AdmissionRequest
+
+_CLASSES = "priorityclasses.scheduling.k8s.io"
+# Known without being stored. Source: k8s.io/kubernetes `pkg/apis/scheduling/v1/helpers.go`.
+_SYSTEM = {
+    "system-node-critical": 2_000_001_000,
+    "system-cluster-critical": 2_000_000_000,
+}
+
+
+class Priority(AdmissionPlugin):
+    def __init__(self, lookup: ObjectLookup) -> None:
+        self._lookup = lookup
+
+    def handles(self, request: AdmissionRequest) -> bool:
+        return is_pod_create(request)
+
+    async def mutate(self, request: AdmissionRequest) -> None:
+        assert request.obj is not None
+        spec = request.obj["spec"]
+        name, value, policy = self._resolved(request, spec)
+        given = spec.get("priority")
+        if given is not None and given != value:
+            raise refuse(
+                request,
+                f"the integer value of priority ({given}) must not be provided in pod spec; "
+                f"priority admission controller computed {value} from the given PriorityClass name",
+            )
+        if name:
+            spec["priorityClassName"] = name
+        spec["priority"] = value
+        spec.setdefault("preemptionPolicy", policy)
+
+    def _resolved(self, request: AdmissionRequest, spec: Object) -> tuple[str, int, str]:
+        """Class name, value and preemption policy for this pod."""
+        name = spec.get("priorityClassName") or ""
+        if not name:
+            found = self._global_default()
+            if found is None:
+                return "", 0, "PreemptLowerPriority"
+        else:
+            found = self._lookup.get(_CLASSES, "", name)
+            if found is None and name in _SYSTEM:
+                return name, _SYSTEM[name], "PreemptLowerPriority"
+            if found is None:
+                raise refuse(request, f"no PriorityClass with name {name} was found")
+        policy = found.get("preemptionPolicy") or "PreemptLowerPriority"
+        return name_of(found), int(found.get("value") or 0), policy
+
+    def _global_default(self) -> Object | None:
+        defaults = [item for item in self._lookup.list(_CLASSES) if item.get("globalDefault")]
+        return min(defaults, key=lambda item: int(item.get("value") or 0), default=None)

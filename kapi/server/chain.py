@@ -1,0 +1,31 @@
+"""The request path, as one list, outermost first.
+
+Order matters:
+- the panic guard is outermost, so that every later failure becomes a Status;
+- authentication comes before impersonation, which acts on an authenticated user's rights;
+- the in-flight limit comes after both, since it lets cluster administrators through;
+- authorization judges the identity that impersonation left, and is the last gate before a verb.
+"""
+
+from kapi.auth.interface import Authenticator, Authorizer
+from kapi.server.config import ApiServerConfig
+from kapi.server.exchange import Handler
+from kapi.server.filters.authentication import with_authentication
+from kapi.server.filters.authorization import with_authorization
+from kapi.server.filters.impersonation import with_impersonation
+from kapi.server.filters.max_in_flight import with_max_in_flight
+from kapi.server.filters.panic import with_panic_guard
+
+
+def build_chain(
+    handler: Handler,
+    config: ApiServerConfig,
+    authenticator: Authenticator,
+    authorizer: Authorizer,
+) -> Handler:
+    """The handler that ends a request, wrapped in every filter."""
+    handler = with_authorization(handler, authorizer)
+    handler = with_max_in_flight(handler, config.max_in_flight, config.max_mutating_in_flight)
+    handler = with_impersonation(handler, authorizer)
+    handler = with_authentication(handler, authenticator, config.anonymous_paths)
+    return with_panic_guard(handler)

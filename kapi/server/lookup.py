@@ -1,0 +1,34 @@
+"""Reads of a few kinds for authentication, authorization and admission, from the watch cache."""
+
+from collections.abc import Iterable, Mapping
+
+from kapi.api.object import Object
+from kapi.registry.resource import Resource
+from kapi.storage.watch_cache import WatchCache
+
+
+class CacheLookup:
+    """ObjectLookup over the cache. Objects are shared: nobody may change them."""
+
+    def __init__(self, cache: WatchCache, resources: Mapping[str, Resource]) -> None:
+        self._cache = cache
+        self._resources = resources
+
+    def get(self, resource: str, namespace: str, name: str) -> Object | None:
+        row = self._resources.get(resource)
+        if row is None:
+            return None
+        entry = self._cache.get(row.key(namespace, name))
+        return self._cache.decoded(entry) if entry is not None else None
+
+    def list(self, resource: str, namespace: str = "") -> Iterable[Object]:
+        row = self._resources.get(resource)
+        if row is None:
+            return []
+        prefix = f"{row.prefix}{namespace}/" if namespace and row.namespaced else row.prefix
+        return [self._cache.decoded(entry) for entry in self._cache.list(prefix)]
+
+    def version(self, resource: str) -> int:
+        """A number that changes whenever any object of the resource does."""
+        row = self._resources.get(resource)
+        return self._cache.resource_version(row.prefix) if row is not None else 0

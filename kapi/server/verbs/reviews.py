@@ -1,0 +1,150 @@
+"""Create-only kinds: the object posted is a question, and comes back with its status filled in.
+
+Source: k8s.io/kubernetes `pkg/registry/{authorization,authentication}`.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import orjson
+
+from kapi.api import errors
+from kapi.api.object import Object, metadata
+from kapi.api.user import UserInfo
+from kapi.auth.interface import Attributes, Credentials
+from kapi.auth.rules import PolicyRule
+from kapi.server.call import Call
+from kapi.server.decoding import read_object
+
+Review = Callable[[Call, Object], Awaitable[Object]]
+
+
+async def create_review(call: Call) -> None:
+    """Judge the question and answer 201 with its status; nothing is stored."""
+    call.form()
+    ctx = call.context()
+    review = await read_object(call.exchange, call.body_kind, call.strategy)
+    meta = metadata(review)
+    if call.resource.namespaced:
+        meta["namespace"] = call.namespace
+    problems = call.strategy.validate(review)
+    resource = call.resource
+    if problems:
+        raise errors.object_invalid(resource.kind, resource.group, "", problems)
+    del ctx
+    review["status"] = await _REVIEWS[resource.kind](call, review)
+    await call.exchange.respond(201, orjson.dumps(review))
+
+
+def _attributes(user: UserInfo, spec: Object) -> Attributes:
+    wanted = spec.get("resourceAttributes")
+    if wanted:
+        return Attributes(
+            user,
+            verb=wanted.get("verb", ""),
+            group=wanted.get("group", ""),
+            version=wanted.get("version", "") or "*",
+            resource=wanted.get("resource", ""),
+            subresource=wanted.get("subresource", ""),
+            namespace=wanted.get("namespace", ""),
+            name=wanted.get("name", ""),
+        )
+    other = spec.get("nonResourceAttributes") or {}
+    return Attributes(user, verb=other.get("verb", ""), path=other.get("path", ""))
+
+
+def _access_status(call: Call, user: UserInfo, spec: Object) -> Object:
+    decision = call.api.authorizer.authorize(_attributes(user, spec))
+    status: Object = {"allowed": decision.allowed}
+    if decision.reason:
+        status["reason"] = decision.reason
+    return status
+
+
+async def _self_access(call: Call, review: Object) -> Object:
+    return _access_status(call, call.exchange.user, review["spec"])
+
+
+async def _access(call: Call, review: Object) -> Object:
+    spec = review["spec"]
+    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    user = UserInfo(
+        spec.get("user", ""), spec.get("uid", ""), tuple(spec.get("groups") or ()), extra
+    )
+    return _access_status(call, user, spec)
+
+
+async def _rules(call: Call, review: Object) -> Object:
+    namespace = review["spec"].get("namespace", "")
+    if not namespace:
+        raise errors.BadRequest("no namespace on request")
+    rules = call.api.rbac.rules_for(call.exchange.user, namespace)
+    if "system:masters" in call.exchange.user.groups:
+        everything = frozenset("*")
+        rules = [
+            PolicyRule(everything, everything, everything),
+            PolicyRule(everything, paths=everything),
+            *rules,
+        ]
+    return {
+        "resourceRules": [_resource_rule(rule) for rule in rules if rule.resources],
+        "nonResourceRules": [
+            {"verbs": sorted(rule.verbs), "nonResourceURLs": sorted(rule.paths)}
+            for rule in rules
+            if rule.paths
+        ],
+        "incomplete": False,
+    }
+
+
+def _resource_rule(rule: PolicyRule) -> Object:
+    found: Object = {
+        "verbs": sorted(rule.verbs),
+        "apiGroups": sorted(rule.groups),
+        "resources": sorted(rule.resources),
+    }
+    if rule.names:
+        found["resourceNames"] = sorted(rule.names)
+    return found
+
+
+def _user_status(user: UserInfo) -> Object:
+    status: dict[str, Any] = {"username": user.name}
+    if user.uid:
+        status["uid"] = user.uid
+    if user.groups:
+        status["groups"] = list(user.groups)
+    if user.extra:
+        status["extra"] = {key: list(values) for key, values in user.extra.items()}
+    return status
+
+
+async def _self_subject(call: Call, _review: Object) -> Object:
+    return {"userInfo": _user_status(call.exchange.user)}
+
+
+async def _token(call: Call, review: Object) -> Object:
+    """Whose token is it? An unknown one is an answer, not an error."""
+    spec = review["spec"]
+    audiences = list(call.api.config.token_issuer.audiences)
+    wanted = spec.get("audiences") or audiences
+    meant = [item for item in wanted if item in audiences]
+    try:
+        user = await call.api.authenticator.authenticate(
+            Credentials(bearer_token=spec.get("token"))
+        )
+    except errors.Unauthorized:
+        user = None
+    if user is None or not meant:
+        return {"user": {}, "error": "invalid bearer token"}
+    return {"authenticated": True, "user": _user_status(user), "audiences": meant}
+
+
+_REVIEWS: dict[str, Review] = {
+    "SelfSubjectAccessReview": _self_access,
+    "SubjectAccessReview": _access,
+    "LocalSubjectAccessReview": _access,
+    "SelfSubjectRulesReview": _rules,
+    "SelfSubjectReview": _self_subject,
+    "TokenReview": _token,
+}
