@@ -9,8 +9,9 @@ see there for what differs and why.
 
 import asyncio
 import logging
+import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -23,14 +24,13 @@ from kapi.server.engine_connection import Connection
 _log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Scope = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
-Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
-Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+Application = Callable[[Any, Any, Any], Awaitable[None]]
 
 # How long running requests get to finish once a shutdown is asked for. Watches never finish by
 # themselves, so this is what a restart costs when clients are connected.
 _GRACE_SECONDS = 1.0
+# From linux/in.h; the socket module has no name for it before Python 3.14.
+_IP_FREEBIND = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,30 @@ async def _listen(
     secure: dict[str, Any] = {}
     if tls is not None:
         secure = {"ssl": tls_context(tls), "ssl_handshake_timeout": 10.0}
-    return await asyncio.start_server(connected, host, port, backlog=1024, **secure)
+    listener = _listener(host, port)
+    try:
+        return await asyncio.start_server(connected, sock=listener, backlog=1024, **secure)
+    except BaseException:
+        listener.close()
+        raise
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    """A bound socket. The address need not exist yet: the pod bridge is made by the first pod."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET:
+            listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+        else:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setblocking(False)
+        listener.bind((host, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
 
 
 async def _finish(connections: dict[Connection, asyncio.Task[None]]) -> None:

@@ -21,9 +21,10 @@ from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 from hypercorn.events import Closed, RawData, Updated
-from hypercorn.protocol import ProtocolWrapper
 from hypercorn.typing import ConnectionState
 from hypercorn.utils import parse_socket_addr
+
+from kapi.server.engine_protocols import Http1, Http2
 
 _log = logging.getLogger(__name__)
 
@@ -98,7 +99,7 @@ class Connection:
         self._pending_bytes = 0
         self._idle_timer: asyncio.TimerHandle | None = None
         self._idle = True
-        self._protocol: ProtocolWrapper
+        self._protocol: Http1 | Http2
 
     async def run(self) -> None:
         """Read until the peer or the protocol ends it; no task of the connection outlives this."""
@@ -124,12 +125,12 @@ class Connection:
         if self._idle:
             self._close()
 
-    def _make_protocol(self, requests: _Requests) -> ProtocolWrapper:
+    def _make_protocol(self, requests: _Requests) -> Http1 | Http2:
         socket = self._writer.get_extra_info("socket")
         tls = self._writer.get_extra_info("ssl_object")
         certificate = tls.getpeercert(binary_form=True) if tls is not None else None
-        protocol = (tls.selected_alpn_protocol() if tls is not None else None) or "http/1.1"
-        return ProtocolWrapper(
+        http2 = tls is not None and tls.selected_alpn_protocol() == "h2"
+        return (Http2 if http2 else Http1)(
             self._app,
             self._config,
             self._context,
@@ -139,7 +140,6 @@ class Connection:
             parse_socket_addr(socket.family, socket.getpeername()),
             parse_socket_addr(socket.family, socket.getsockname()),
             self._on_event,
-            protocol,
         )
 
     async def _read(self) -> None:

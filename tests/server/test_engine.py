@@ -40,6 +40,10 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
         await _reply(send, b"too large", 413)
     elif path == "/fail":
         raise RuntimeError("broken on purpose")
+    elif path == "/break-off":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"half", "more_body": True})
+        raise RuntimeError("broken off on purpose")
     elif path == "/upload":
         size, more = 0, True
         while more:
@@ -164,6 +168,17 @@ async def test_an_unread_body_does_not_hang_the_connection(pki: ClusterPki, tmp_
         again = f"https://127.0.0.1:{port}/refuse"
         text = await _curl(pki, port, "/refuse", *options, again)
         assert text.count("413") == 2
+
+
+@needs_curl
+@pytest.mark.parametrize("version", ["--http1.1", "--http2"])
+async def test_an_answer_that_breaks_off_is_seen_as_broken(pki: ClusterPki, version: str) -> None:
+    async with _served(pki, _free_port()) as port:
+        argv = ["curl", "-sS", "--max-time", "5", "--cacert", str(pki.ca.cert_file), version]
+        result = await run_process([*argv, f"https://127.0.0.1:{port}/break-off"])
+        assert result.stdout == b"half"
+        # 18: partial transfer; 92: HTTP/2 stream not closed cleanly. 28 would be the time limit.
+        assert result.exit_code in (18, 92), result.stderr
 
 
 async def _websocket(port: int, pki: ClusterPki) -> tuple[Any, Any, WSConnection]:

@@ -1,0 +1,91 @@
+"""hypercorn's HTTP/1.1 and HTTP/2 protocols, with what a long-lived API server needs mended.
+
+- HTTP/2: data that arrives for a request already answered broke the whole connection. It is
+  dropped, and the client is told to stop sending. An answer that breaks off midway ends its
+  stream with an error; clients waited for ever before.
+- HTTP/1.1: no upgrade to unencrypted HTTP/2; TLS negotiates the version.
+"""
+
+import asyncio
+from typing import Any
+
+import h2.errors
+import h2.events
+import h2.exceptions
+import h11
+from hypercorn.events import Closed, RawData
+from hypercorn.protocol.events import StreamClosed
+from hypercorn.protocol.h2 import H2Protocol
+from hypercorn.protocol.h11 import H11Protocol
+
+_DRAIN_SECONDS = 5.0
+
+
+class Http1(H11Protocol):
+    """HTTP/1.1 and WebSocket."""
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        return
+
+
+class Http2(H2Protocol):
+    """HTTP/2 with many streams that begin and end independently."""
+
+    async def handle(self, event: Any) -> None:
+        if isinstance(event, RawData):
+            try:
+                events = self.connection.receive_data(event.data)
+            except h2.exceptions.ProtocolError:
+                await self._flush()
+                await self.send(Closed())
+                return
+            await self._handle_events(events)
+            return
+        await super().handle(event)
+
+    async def stream_send(self, event: Any) -> None:
+        if isinstance(event, StreamClosed):
+            await self._drain(event.stream_id)
+        await super().stream_send(event)
+
+    async def _drain(self, stream_id: int) -> None:
+        """An answer that broke off: what was said before still goes out, if the client reads."""
+        buffer = self.stream_buffers.get(stream_id)
+        if buffer is None or not buffer.buffer or stream_id not in self.streams:
+            return
+        try:
+            async with asyncio.timeout(_DRAIN_SECONDS):
+                await buffer.drain()
+        except TimeoutError:
+            return
+
+    async def _handle_events(self, events: list[h2.events.Event]) -> None:
+        # One at a time: a stream may end while an earlier event is handled.
+        for event in events:
+            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
+                self._drop(event)
+                await self._flush()
+            else:
+                await super()._handle_events([event])
+
+    def _drop(self, event: h2.events.DataReceived) -> None:
+        """Give the bytes back to the connection's flow-control window, or it would run dry."""
+        try:
+            self.connection.acknowledge_received_data(
+                event.flow_controlled_length or 0, event.stream_id or 0
+            )
+        except (h2.exceptions.ProtocolError, ValueError):
+            return
+
+    async def _close_stream(self, stream_id: int) -> None:
+        await super()._close_stream(stream_id)
+        stream = self.connection.streams.get(stream_id)
+        if stream is None or stream.closed:
+            return
+        whole = stream_id not in self.stream_buffers
+        code = h2.errors.ErrorCodes.NO_ERROR if whole else h2.errors.ErrorCodes.INTERNAL_ERROR
+        try:
+            self.connection.reset_stream(stream_id, code)
+        except h2.exceptions.ProtocolError:
+            return
+        await self._flush()
