@@ -176,7 +176,8 @@ async def test_an_answer_that_breaks_off_is_seen_as_broken(pki: ClusterPki, vers
     async with _served(pki, _free_port()) as port:
         argv = ["curl", "-sS", "--max-time", "5", "--cacert", str(pki.ca.cert_file), version]
         result = await run_process([*argv, f"https://127.0.0.1:{port}/break-off"])
-        assert result.stdout == b"half"
+        # curl drops what it has read of an HTTP/2 stream that is reset.
+        assert result.stdout in (b"half", b"")
         # 18: partial transfer; 92: HTTP/2 stream not closed cleanly. 28 would be the time limit.
         assert result.exit_code in (18, 92), result.stderr
 
