@@ -1,4 +1,7 @@
-"""A pod's priority comes from its PriorityClass. Source: upstream `plugin/pkg/admission/priority`."""
+"""A pod's priority comes from its PriorityClass.
+
+Source: k8s.io/kubernetes `plugin/pkg/admission/priority`.
+"""
 
 from kapi.admission.plugin import AdmissionPlugin, is_pod_create, refuse
 from kapi.api.object import Object, name_of

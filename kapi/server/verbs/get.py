@@ -7,7 +7,7 @@ from kapi.server.printing import render_object
 
 
 def check_resource_version(version: str) -> int:
-    """A resourceVersion parameter as a number, 0 when empty. Anything else is a 500, as upstream."""
+    """The resourceVersion parameter, 0 when empty. Anything else is a 500, as upstream."""
     if not version:
         return 0
     if not version.isdigit():

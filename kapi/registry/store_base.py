@@ -1,0 +1,418 @@
+"""The generic store's first part: the order of every read, create and update, for every kind.
+
+It knows optimistic locking, finalizers, graceful deletion, dry run and generated names. It knows
+no kind: whatever differs is asked of the strategy. Source of the order: k8s.io/apiserver
+`pkg/registry/generic/registry/store.go` and `pkg/registry/rest`.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+
+from kapi import env
+from kapi.api import errors
+from kapi.api.errors import FieldError
+from kapi.api.object import Object, metadata, name_of, uid_of
+from kapi.api.object_meta import validate_object_meta, validate_object_meta_update
+from kapi.api.patch.apply import track_update
+from kapi.api.schema import kind_schema
+from kapi.registry.admission import Admission, AdmissionRequest
+from kapi.registry.errors import to_api_error
+from kapi.registry.options import NO_PRECONDITIONS, Preconditions
+from kapi.registry.resource import Resource, Subresource
+from kapi.registry.strategy import Allocation, RequestContext, Strategy
+from kapi.storage import codec
+from kapi.storage.errors import RevisionConflict, StorageError
+from kapi.storage.interface import Store
+from kapi.storage.watch_cache import CachedObject, WatchCache
+
+_NAME_ATTEMPTS = 8
+_GENERATED_BASE = 58  # 63 minus the random suffix, as upstream
+_CONFLICT_ATTEMPTS = 30
+_FRESH_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Backing:
+    """What all generic stores of one server share."""
+
+    store: Store
+    cache: WatchCache
+    admission: Admission
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The object as it is now, and its bytes as clients see them."""
+
+    obj: Object
+    data: bytes
+
+
+BuildObject = Callable[[Object], Awaitable[Object]]
+"""Makes the new object from a private copy of the stored one: a PUT ignores it, a patch uses it."""
+
+
+class StoreBase:
+    """Reading, creating and updating; `GenericStore` in store.py adds deletion."""
+
+    def __init__(
+        self, resource: Resource, backing: Backing, subresource: Subresource | None = None
+    ) -> None:
+        self.resource = resource
+        self.backing = backing
+        self.subresource = subresource.name if subresource else ""
+        self.strategy: Strategy = resource.strategy
+        if subresource and subresource.strategy:
+            self.strategy = subresource.strategy
+
+    # Reading -----------------------------------------------------------------------------------
+
+    async def fresh(self) -> int:
+        """Wait until the cache has seen every write made before this call; returns its revision."""
+        revision = await self.backing.store.current_revision()
+        if revision > self.backing.cache.revision:
+            await self.backing.cache.wait_for(revision, _FRESH_SECONDS)
+        return self.backing.cache.revision
+
+    async def entry(self, namespace: str, name: str, *, fresh: bool = True) -> CachedObject:
+        """The cached object. Raises NotFound."""
+        if fresh:
+            await self.fresh()
+        found = self.backing.cache.get(self.resource.key(namespace, name))
+        if found is None:
+            raise errors.resource_not_found(self.resource.plural, self.resource.group, name)
+        return found
+
+    def to_external(self, data: bytes) -> Object:
+        """A private decoded copy of stored (or cached) bytes, in this row's version."""
+        obj: Object = orjson.loads(data)
+        convert = self.resource.from_storage
+        return convert(obj) if convert else obj
+
+    def external_bytes(self, entry: CachedObject) -> bytes:
+        """Bytes for the wire; free of cost unless the row converts."""
+        if self.resource.from_storage is None:
+            return entry.data
+        return orjson.dumps(self.to_external(entry.data))
+
+    async def get(self, namespace: str, name: str) -> Object:
+        """A private decoded copy. Raises NotFound."""
+        return self.to_external((await self.entry(namespace, name)).data)
+
+    # Creating ----------------------------------------------------------------------------------
+
+    async def create(self, ctx: RequestContext, obj: Object) -> Written:
+        """Store a new object. Raises Invalid, AlreadyExists and whatever admission says."""
+        meta = metadata(obj)
+        generate = meta.get("generateName") if not meta.get("name") else None
+        self._fill_new(ctx, obj)
+        for attempt in range(_NAME_ATTEMPTS):
+            candidate = obj
+            if generate:
+                candidate = orjson.loads(orjson.dumps(obj))
+                base = str(generate)[:_GENERATED_BASE]
+                candidate["metadata"]["name"] = base + env.name_suffix()
+            try:
+                return await self._create_named(ctx, candidate)
+            except errors.AlreadyExists as error:
+                if not generate:
+                    raise
+                if attempt == _NAME_ATTEMPTS - 1:
+                    raise errors.AlreadyExists(
+                        f"{error.message}, the server was not able to generate a unique name "
+                        "for the object",
+                        details={**error.details, "retryAfterSeconds": 1},
+                    ) from error
+        raise AssertionError("unreachable")
+
+    def _fill_new(self, ctx: RequestContext, obj: Object) -> None:
+        meta = metadata(obj)
+        if meta.get("resourceVersion"):
+            raise errors.InternalError("resourceVersion should not be set on objects to be created")
+        if self.resource.namespaced:
+            meta["namespace"] = ctx.namespace
+        else:
+            meta.pop("namespace", None)
+        for owned in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+            meta.pop(owned, None)
+        meta["uid"] = env.uuid4()
+        meta["creationTimestamp"] = env.timestamp()
+        if self.strategy.has_status:
+            obj.pop("status", None)
+
+    async def _create_named(self, ctx: RequestContext, obj: Object) -> Written:
+        resource, strategy = self.resource, self.strategy
+        name = name_of(obj)
+        await self._admit("CREATE", ctx, obj, None)
+        strategy.prepare_for_create(ctx, obj)
+        if strategy.has_generation:
+            metadata(obj)["generation"] = 1
+        found = strategy.validate(obj) or self._meta_errors(obj)
+        if found:
+            raise errors.object_invalid(resource.kind, resource.group, name, found)
+        ctx.warnings.extend(strategy.warnings(obj, None))
+        key = resource.key(ctx.namespace, name)
+        allocation = await strategy.allocate(self.backing.store, ctx, obj, None)
+        try:
+            strategy.canonicalize(obj)
+            await self._validate_admission("CREATE", ctx, obj, None)
+            self._track(ctx, None, obj)
+            if ctx.dry_run:
+                if await self.backing.store.get(key) is not None:
+                    raise errors.resource_already_exists(resource.plural, resource.group, name)
+                return self._unwritten(obj)
+            data = self._encode(obj)
+            revision = await self.backing.store.create(key, data)
+        except BaseException as error:
+            await _give_back(allocation)
+            if isinstance(error, StorageError):
+                raise to_api_error(error, resource, name) from error
+            raise
+        await _keep(allocation)
+        return self._written(obj, data, revision)
+
+    def _meta_errors(self, obj: Object) -> list[FieldError]:
+        strategy = self.strategy
+        return validate_object_meta(
+            metadata(obj),
+            namespaced=self.resource.namespaced,
+            name_errors=lambda name, prefix: strategy.name_errors(name, prefix=prefix),
+        )
+
+    # Updating ----------------------------------------------------------------------------------
+
+    async def update(
+        self,
+        ctx: RequestContext,
+        name: str,
+        build: BuildObject,
+        preconditions: Preconditions = NO_PRECONDITIONS,
+    ) -> Written:
+        """Replace an object by what `build` makes of it.
+
+        Without a resourceVersion in the result a conflict is retried on the newer object; with one
+        it is the caller's. Raises NotFound, Conflict, Invalid and whatever admission says.
+        """
+        for _attempt in range(_CONFLICT_ATTEMPTS):
+            current = await self.entry(ctx.namespace, name)
+            old = self.to_external(current.data)
+            new = await build(self.to_external(current.data))
+            locked = bool(metadata(new).get("resourceVersion")) or bool(
+                preconditions.resource_version
+            )
+            try:
+                return await self._update_from(ctx, current, old, new, preconditions)
+            except RevisionConflict as error:
+                unchanged = metadata(new).get("resourceVersion") == str(current.revision)
+                if locked and not (unchanged and ctx.retry_conflicts):
+                    raise to_api_error(error, self.resource, name) from error
+            except StorageError as error:
+                raise to_api_error(error, self.resource, name) from error
+        raise errors.resource_conflict(self.resource.plural, self.resource.group, name)
+
+    async def _update_from(
+        self,
+        ctx: RequestContext,
+        current: CachedObject,
+        old: Object,
+        new: Object,
+        preconditions: Preconditions,
+    ) -> Written:
+        resource, strategy = self.resource, self.strategy
+        name = name_of(old)
+        self._check_preconditions(old, preconditions)
+        self._check_version(new, old)
+        self._restore_system_fields(ctx, new, old)
+        await self._admit("UPDATE", ctx, new, old)
+        strategy.prepare_for_update(ctx, new, old)
+        if strategy.has_generation:
+            self._set_generation(new, old)
+        found = validate_object_meta_update(metadata(new), metadata(old))
+        found += strategy.validate_update(new, old)
+        if found:
+            raise errors.object_invalid(resource.kind, resource.group, name, found)
+        ctx.warnings.extend(strategy.warnings(new, old))
+        allocation = await strategy.allocate(self.backing.store, ctx, new, old)
+        try:
+            strategy.canonicalize(new)
+            await self._validate_admission("UPDATE", ctx, new, old)
+            self._track(ctx, old, new)
+            if ctx.dry_run:
+                metadata(new)["resourceVersion"] = metadata(old)["resourceVersion"]
+                return Written(new, orjson.dumps(new))
+            written = await self._write_update(current, new, old)
+        except BaseException:
+            await _give_back(allocation)
+            raise
+        await _keep(allocation)
+        return written
+
+    async def _write_update(self, current: CachedObject, new: Object, old: Object) -> Written:
+        if self._deletion_is_due(new):
+            return await self._remove(current, new)
+        data = self._encode(new)
+        if data == self._encode(old):
+            metadata(new)["resourceVersion"] = str(current.revision)
+            return Written(new, self.external_bytes(current))
+        revision = await self.backing.store.update(current.key, data, current.revision)
+        return self._written(new, data, revision)
+
+    def _check_version(self, new: Object, old: Object) -> None:
+        meta = metadata(new)
+        version = meta.get("resourceVersion")
+        name = name_of(old)
+        if version and version != "0":
+            if not str(version).isdigit():
+                raise errors.InternalError(
+                    f'strconv.ParseUint: parsing "{version}": invalid syntax'
+                )
+            if version != metadata(old).get("resourceVersion"):
+                raise errors.resource_conflict(self.resource.plural, self.resource.group, name)
+        elif not self.strategy.allow_unconditional_update:
+            problem = errors.invalid(
+                "metadata.resourceVersion", 0, "must be specified for an update"
+            )
+            raise errors.object_invalid(self.resource.kind, self.resource.group, name, [problem])
+        uid = meta.get("uid")
+        if uid and uid != uid_of(old):
+            raise errors.resource_conflict(
+                self.resource.plural,
+                self.resource.group,
+                name,
+                f"Precondition failed: UID in precondition: {uid}, "
+                f"UID in object meta: {uid_of(old)}",
+            )
+
+    def _restore_system_fields(self, ctx: RequestContext, new: Object, old: Object) -> None:
+        meta, before = metadata(new), metadata(old)
+        for field in (
+            "uid",
+            "creationTimestamp",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "generation",
+        ):
+            if field in before:
+                meta[field] = before[field]
+            else:
+                meta.pop(field, None)
+        meta.pop("selfLink", None)
+        if not meta.get("name"):
+            meta["name"] = before["name"]
+        if self.resource.namespaced and not meta.get("namespace"):
+            meta["namespace"] = ctx.namespace
+        new["kind"], new["apiVersion"] = self.resource.kind, self.resource.gvk.api_version
+        if self.strategy.has_status and not self.subresource:
+            if "status" in old:
+                new["status"] = old["status"]
+            else:
+                new.pop("status", None)
+
+    def _set_generation(self, new: Object, old: Object) -> None:
+        outside = ("metadata", "status", "kind", "apiVersion")
+        changed = {k: v for k, v in new.items() if k not in outside} != {
+            k: v for k, v in old.items() if k not in outside
+        }
+        before = int(metadata(old).get("generation") or 0)
+        metadata(new)["generation"] = before + 1 if changed else before
+        if not metadata(new)["generation"]:
+            del metadata(new)["generation"]
+
+    # Shared steps ------------------------------------------------------------------------------
+
+    def _deletion_is_due(self, obj: Object) -> bool:
+        meta = metadata(obj)
+        return bool(
+            meta.get("deletionTimestamp")
+            and not meta.get("finalizers")
+            and not meta.get("deletionGracePeriodSeconds")
+            and not self.strategy.blocks_removal(obj)
+        )
+
+    async def _remove(self, current: CachedObject, obj: Object) -> Written:
+        revision = await self.backing.store.delete(current.key, current.revision)
+        await self.strategy.after_delete(self.backing.store, obj)
+        return self._written(obj, self._encode(obj), revision)
+
+    def _check_preconditions(self, obj: Object, wanted: Preconditions) -> None:
+        meta = metadata(obj)
+        complaint = ""
+        if wanted.uid and wanted.uid != meta.get("uid"):
+            complaint = (
+                f"Precondition failed: UID in precondition: {wanted.uid}, "
+                f"UID in object meta: {meta.get('uid')}"
+            )
+        elif wanted.resource_version and wanted.resource_version != meta.get("resourceVersion"):
+            complaint = (
+                "Precondition failed: ResourceVersion in precondition: "
+                f"{wanted.resource_version}, ResourceVersion in object meta: "
+                f"{meta.get('resourceVersion')}"
+            )
+        if complaint:
+            raise errors.resource_conflict(
+                self.resource.plural, self.resource.group, name_of(obj), complaint
+            )
+
+    async def _admit(
+        self, operation: str, ctx: RequestContext, obj: Object, old: Object | None
+    ) -> None:
+        await self.backing.admission.mutate(self._admission_request(operation, ctx, obj, old))
+
+    async def _validate_admission(
+        self, operation: str, ctx: RequestContext, obj: Object | None, old: Object | None
+    ) -> None:
+        await self.backing.admission.validate(self._admission_request(operation, ctx, obj, old))
+
+    def _admission_request(
+        self, operation: str, ctx: RequestContext, obj: Object | None, old: Object | None
+    ) -> AdmissionRequest:
+        return AdmissionRequest(
+            operation,  # type: ignore[arg-type]
+            self.resource,
+            self.subresource,
+            ctx.namespace,
+            name_of(obj or old or {}),
+            obj,
+            old,
+            ctx,
+        )
+
+    def _track(self, ctx: RequestContext, old: Object | None, new: Object) -> None:
+        """Keep managedFields: who set what. Apply has set them already."""
+        if ctx.managed_fields_done:
+            return
+        schema = kind_schema(self.resource.group, self.resource.version, self.resource.kind)
+        if schema is not None:
+            track_update(
+                old,
+                new,
+                manager=ctx.field_manager or "unknown",
+                schema=schema,
+                now=env.timestamp(),
+                subresource=self.subresource,
+            )
+
+    def _encode(self, obj: Object) -> bytes:
+        convert = self.resource.to_storage
+        return codec.encode(convert(obj) if convert else obj)
+
+    def _written(self, obj: Object, data: bytes, revision: int) -> Written:
+        metadata(obj)["resourceVersion"] = str(revision)
+        if self.resource.to_storage is None:
+            return Written(obj, codec.with_revision(data, revision))
+        return Written(obj, orjson.dumps(obj))
+
+    def _unwritten(self, obj: Object) -> Written:
+        return Written(obj, orjson.dumps(obj))
+
+
+async def _keep(allocation: Allocation | None) -> None:
+    if allocation is not None:
+        await allocation.commit()
+
+
+async def _give_back(allocation: Allocation | None) -> None:
+    if allocation is not None:
+        await allocation.revert()
