@@ -56,7 +56,7 @@ def preferred_node_affinity(spec: Object) -> Sequence[Mapping[str, Any]]:
 
 def _requirement_holds(requirement: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     key, operator = requirement["key"], requirement["operator"]
-    values = requirement.get("values") or ()
+    values: Sequence[str] = requirement.get("values") or ()
     actual = labels.get(key)
     if operator == "In":
         return actual is not None and actual in values

@@ -7,16 +7,19 @@ class Nominations:
     def __init__(self) -> None:
         self._by_node: dict[str, dict[str, PodInfo]] = {}
         self._node_of: dict[str, str] = {}
+        self.generation = 0
 
     def set(self, pod: PodInfo, node: str) -> None:
         self.remove(pod.uid)
         self._by_node.setdefault(node, {})[pod.uid] = pod
         self._node_of[pod.uid] = node
+        self.generation += 1
 
     def remove(self, uid: str) -> None:
         node = self._node_of.pop(uid, None)
         if node is None:
             return
+        self.generation += 1
         pods = self._by_node[node]
         del pods[uid]
         if not pods:

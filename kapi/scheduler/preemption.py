@@ -36,10 +36,14 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Preemption:
-    """`candidate` None: nothing can be done, and `text` says why in upstream's words."""
+    """`candidate` None: nothing can be done, and `text` says why in upstream's words.
+
+    `gives_up_nomination`: an earlier promise of a node is void.
+    """
 
     candidate: Candidate | None
     text: str = ""
+    gives_up_nomination: bool = False
 
 
 class Planner:
@@ -65,7 +69,7 @@ class Planner:
         if candidates:
             return Preemption(min(candidates, key=_preference))
         text = preemption_text(error.total_nodes, outcomes.values(), _NOT_HELPFUL)
-        return Preemption(None, text)
+        return Preemption(None, text, gives_up_nomination=True)
 
     def _is_under_way(self, pod: PodInfo, error: FitError, nominated: str) -> bool:
         node = self._cache.node(nominated)

@@ -1,4 +1,4 @@
-"""What the scheduler knows about claims, volumes and storage classes, and how claims find volumes."""
+"""What the scheduler knows of claims, volumes and classes, and how claims find volumes."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

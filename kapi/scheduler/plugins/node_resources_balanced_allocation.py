@@ -1,4 +1,4 @@
-"""NodeResourcesBalancedAllocation: prefer nodes where the pod evens out the use of cpu and memory."""
+"""NodeResourcesBalancedAllocation: prefer nodes where cpu and memory end up evenly used."""
 
 from collections.abc import Sequence
 from math import sqrt

@@ -162,9 +162,9 @@ def _add_scores(
         return
     domains = {n.labels.get(key, ""): 0 for n, counts in zip(nodes, judged, strict=True) if counts}
     for name, count in matching.items():
-        node = cache.node(name)
-        value = node.labels.get(key, "") if node is not None else None
-        if node is not None and value in domains and _is_eligible(constraint, pod, node):
+        home = cache.node(name)
+        value = home.labels.get(key, "") if home is not None else None
+        if home is not None and value in domains and _is_eligible(constraint, pod, home):
             domains[value] += count
     weight = log(len(domains) + 2)
     for position, node in enumerate(nodes):
