@@ -20,7 +20,7 @@ _NULLS = ("", "~", "null", "Null", "NULL")
 _integer = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)").fullmatch
 _float = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?").fullmatch
 
-_STR, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+QUOTED = ("'", '"', "|", ">")
 
 
 class YamlError(ValueError):
@@ -89,7 +89,7 @@ class _Reader:
     def _read_scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
         explicit = node.tag.removeprefix("tag:yaml.org,2002:")
-        if node.style is not None or explicit == "str":
+        if node.style in QUOTED or explicit == "str":
             return text
         return _scalar(text)
 

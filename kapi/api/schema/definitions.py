@@ -1,0 +1,70 @@
+"""The definitions of every Kubernetes type, from the installed package.
+
+Reading the file and dropping its descriptions takes about 10 ms, once per process and only when a
+schema is needed; a copy on disk would save half of that and bring a cache to keep right.
+`defaults.json` and `pointers.json` beside this file hold the facts which the package lacks.
+"""
+
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+PACKAGE_VERSION = "v1.36.0-local"
+_PREFIX = "io.k8s."
+
+Definition = dict[str, Any]
+
+
+def _read(package: str, *path: str) -> Any:
+    return orjson.loads(files(package).joinpath(*path).read_bytes())
+
+
+def _without_descriptions(node: Any) -> Any:
+    if type(node) is dict:
+        return {
+            key: _without_descriptions(value)
+            for key, value in node.items()
+            if key != "description" or type(value) is not str
+        }
+    if type(node) is list:
+        return [_without_descriptions(value) for value in node]
+    return node
+
+
+@cache
+def definitions() -> dict[str, Definition]:
+    """Definition name -> JSON schema with `$defs` references, without descriptions."""
+    document = _read(
+        "kubernetes_validate", "kubernetes-json-schema", PACKAGE_VERSION, "_definitions.json"
+    )
+    found: dict[str, Definition] = _without_descriptions(document["$defs"])
+    return found
+
+
+@cache
+def defaults() -> dict[str, dict[str, Any]]:
+    """Definition name -> property -> the value stored where a client leaves it out."""
+    facts = _read("kapi.api.schema", "defaults.json")
+    return {_PREFIX + name: values for name, values in facts.items()}
+
+
+@cache
+def pointers() -> dict[str, frozenset[str]]:
+    """Definition name -> scalar properties whose zero value differs from absence."""
+    facts = _read("kapi.api.schema", "pointers.json")
+    return {_PREFIX + name: frozenset(names) for name, names in facts.items()}
+
+
+@cache
+def definition_names() -> dict[tuple[str, str, str], str]:
+    """(group, version, kind) -> definition name.
+
+    Kinds that exist in every group (DeleteOptions, WatchEvent) map each of their names.
+    """
+    return {
+        (gvk["group"], gvk["version"], gvk["kind"]): name
+        for name, definition in definitions().items()
+        for gvk in definition.get("x-kubernetes-group-version-kind", ())
+    }
