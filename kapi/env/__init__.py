@@ -7,7 +7,14 @@ replace it. This package must not know Kubernetes: no object, no Status, no impo
 `asyncio.create_task`, `subprocess` and `open` anywhere else in the package.
 """
 
-from kapi.env.clock import Clock, SystemClock, format_micro_time, format_time, from_timestamp, parse_time
+from kapi.env.clock import (
+    Clock,
+    SystemClock,
+    format_micro_time,
+    format_time,
+    from_timestamp,
+    parse_time,
+)
 from kapi.env.current import (
     install,
     micro_timestamp,
@@ -30,7 +37,7 @@ from kapi.env.files import (
     write_text,
 )
 from kapi.env.processes import ProcessResult, run_process, start_process
-from kapi.env.tasks import TaskScope, in_thread, spawn, start_thread
+from kapi.env.tasks import TaskScope, in_thread, share_interpreter, spawn, start_thread
 
 __all__ = [
     "Clock",
@@ -54,6 +61,7 @@ __all__ = [
     "read_bytes",
     "read_text",
     "run_process",
+    "share_interpreter",
     "sleep",
     "spawn",
     "start_process",

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import sys
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
@@ -60,3 +61,14 @@ def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
+
+
+def share_interpreter(switch_interval: float) -> None:
+    """Let threads that wait for the interpreter have it after `switch_interval` seconds.
+
+    A busy event loop gives the interpreter up for an instant in every turn and takes it back
+    before a waiting thread is awake; only a turn longer than the interval is really interrupted.
+    With Python's default of 5 ms a thread was seen to wait for seconds. An interval that is
+    shorter already stays as it is.
+    """
+    sys.setswitchinterval(min(switch_interval, sys.getswitchinterval()))

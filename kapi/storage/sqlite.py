@@ -23,6 +23,10 @@ from kapi.storage.sqlite_writer import Compact, GroupCommitWriter
 COMPACTION_INTERVAL = 60.0
 """Seconds between looks at whether history has outgrown its limits."""
 
+SWITCH_INTERVAL = 0.0002
+"""Seconds the event loop may hold the interpreter while the writer thread waits for it. A write
+takes the thread several such waits, see `env.share_interpreter`."""
+
 READERS_MAX = 2
 HISTORY_PAGE_LEN = 500
 
@@ -57,6 +61,7 @@ class SqliteStore:
         History is compacted when it is older than `history_seconds` and more than
         `history_revisions` long. Raises StorageUnavailable if the file cannot be used.
         """
+        env.share_interpreter(SWITCH_INTERVAL)
         store = cls(Path(path), history_seconds, history_revisions)
         store._published = store._seen = await store._writer.start()
         store._tasks.spawn(store._compact_forever(), f"compaction of {path}")
