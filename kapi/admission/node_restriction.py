@@ -68,7 +68,8 @@ class NodeRestriction(AdmissionPlugin):
         if request.operation == "CREATE":
             raise refuse(
                 request,
-                f'pod does not have "kubernetes.io/config.mirror" annotation, node "{node}" can only create mirror pods',
+                'pod does not have "kubernetes.io/config.mirror" annotation, '
+                f'node "{node}" can only create mirror pods',
             )
         pod = request.old or {}
         if (pod.get("spec") or {}).get("nodeName") == node:
