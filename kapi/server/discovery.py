@@ -6,7 +6,6 @@ Source of the documents' shape: apidiscovery.k8s.io/v2 and metav1 APIResourceLis
 import hashlib
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import orjson
 
@@ -50,16 +49,13 @@ def _version_rank(version: str) -> tuple[int, int, str]:
     return (0 if stable else 1, -int(version[1:]) if stable else 0, version)
 
 
-@dataclass(slots=True)
 class Discovery:
-    """The discovery documents of one set of rows, encoded once."""
+    """The discovery documents of one set of rows; the aggregated ones are encoded once."""
 
-    resources: Sequence[Resource]
-    server_address: str
-
-    def __post_init__(self) -> None:
+    def __init__(self, resources: Sequence[Resource], server_address: str) -> None:
+        self._server_address = server_address
         groups: dict[str, dict[str, list[Resource]]] = {}
-        for row in self.resources:
+        for row in resources:
             groups.setdefault(row.group, {}).setdefault(row.version, []).append(row)
         self._groups = {
             group: {
@@ -123,7 +119,7 @@ class Discovery:
             "kind": "APIVersions",
             "versions": list(self._groups.get("", {})),
             "serverAddressByClientCIDRs": [
-                {"clientCIDR": "0.0.0.0/0", "serverAddress": self.server_address}
+                {"clientCIDR": "0.0.0.0/0", "serverAddress": self._server_address}
             ],
         }
 

@@ -9,16 +9,17 @@
 import asyncio
 from typing import Any
 
-import h2.errors
 import h2.events
 import h2.exceptions
 import h11
+from h2.errors import ErrorCodes
 from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
 
 _DRAIN_SECONDS = 5.0
+_STOP_SENDING_SECONDS = 1.0
 
 
 class Http1(H11Protocol):
@@ -71,19 +72,31 @@ class Http2(H2Protocol):
     def _drop(self, event: h2.events.DataReceived) -> None:
         """Give the bytes back to the connection's flow-control window, or it would run dry."""
         try:
-            self.connection.acknowledge_received_data(
-                event.flow_controlled_length or 0, event.stream_id or 0
-            )
+            self.connection.increment_flow_control_window(event.flow_controlled_length or 0)
         except (h2.exceptions.ProtocolError, ValueError):
             return
 
     async def _close_stream(self, stream_id: int) -> None:
         await super()._close_stream(stream_id)
-        stream = self.connection.streams.get(stream_id)
-        if stream is None or stream.closed:
+        if not self._is_open(stream_id):
             return
-        whole = stream_id not in self.stream_buffers
-        code = h2.errors.ErrorCodes.NO_ERROR if whole else h2.errors.ErrorCodes.INTERNAL_ERROR
+        if stream_id in self.stream_buffers:
+            await self._reset(stream_id, ErrorCodes.INTERNAL_ERROR)
+        else:
+            # A client that sees the reset beside the answer may drop the answer (curl does).
+            asyncio.get_running_loop().call_later(
+                _STOP_SENDING_SECONDS, self._stop_sending, stream_id
+            )
+
+    def _stop_sending(self, stream_id: int) -> None:
+        if not self.closed and self._is_open(stream_id):
+            self.task_group.spawn(self._reset, stream_id, ErrorCodes.NO_ERROR)
+
+    def _is_open(self, stream_id: int) -> bool:
+        stream = self.connection.streams.get(stream_id)
+        return stream is not None and not stream.closed
+
+    async def _reset(self, stream_id: int, code: ErrorCodes) -> None:
         try:
             self.connection.reset_stream(stream_id, code)
         except h2.exceptions.ProtocolError:
