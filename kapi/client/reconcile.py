@@ -35,29 +35,32 @@ class ReconcileCounts:
     given_up: int = 0
 
 
-class ReconcileLoop:
-    """Feeds keys from `queue` to `reconcile`, one worker per key, with back-off on errors.
+@dataclass(frozen=True, slots=True)
+class LoopOptions:
+    """How a loop works.
 
     `max_retries` bounds the retries of one failing key (upstream's Deployment controller stops at
-    15); None retries for ever.
+    15); None retries for ever. `pace` is explained at WorkQueue. Times are in seconds.
     """
 
-    def __init__(
-        self,
-        name: str,
-        reconcile: Reconcile,
-        *,
-        workers: int = 5,
-        max_retries: int | None = None,
-        base_delay: float = BASE_DELAY,
-        max_delay: float = MAX_DELAY,
-    ) -> None:
+    workers: int = 5
+    max_retries: int | None = None
+    base_delay: float = BASE_DELAY
+    max_delay: float = MAX_DELAY
+    pace: float = 0.0
+
+
+class ReconcileLoop:
+    """Feeds keys from `queue` to `reconcile`, one worker per key, with back-off on errors."""
+
+    def __init__(self, name: str, reconcile: Reconcile, options: LoopOptions | None = None) -> None:
+        options = options or LoopOptions()
         self.name = name
-        self.queue = WorkQueue(base_delay, max_delay)
+        self.queue = WorkQueue(options.base_delay, options.max_delay, options.pace)
         self.counts = ReconcileCounts()
         self._reconcile = reconcile
-        self._workers = workers
-        self._max_retries = max_retries
+        self._workers = options.workers
+        self._max_retries = options.max_retries
 
     async def run(self) -> None:
         """Work until cancelled; no worker outlives this call."""

@@ -29,12 +29,23 @@ class QueueShutDown(Exception):
 
 
 class WorkQueue:
-    """Keys in arrival order."""
+    """Keys in arrival order.
 
-    def __init__(self, base_delay: float = BASE_DELAY, max_delay: float = MAX_DELAY) -> None:
+    `pace` is the least time in seconds between the end of one run of a key and the start of the
+    next: a burst of events about one object then costs a few runs, while a lone event waits for
+    nothing.
+    """
+
+    def __init__(
+        self,
+        base_delay: float = BASE_DELAY,
+        max_delay: float = MAX_DELAY,
+        pace: float = 0.0,
+    ) -> None:
         self.counts = QueueCounts()
         self._base_delay = base_delay
         self._max_delay = max_delay
+        self._pace = pace
         self._order: deque[str] = deque()
         self._waiting: set[str] = set()
         self._active: set[str] = set()
@@ -112,6 +123,12 @@ class WorkQueue:
         return key
 
     def done(self, key: str) -> None:
+        if self._pace > 0 and not self._shut_down:
+            asyncio.get_running_loop().call_later(self._pace, self._rested, key)
+        else:
+            self._rested(key)
+
+    def _rested(self, key: str) -> None:
         self._active.discard(key)
         if key in self._waiting:
             self._order.append(key)

@@ -3,7 +3,13 @@
 import asyncio
 
 from kapi.api.errors import Conflict
-from kapi.client.reconcile import Expectations, ReconcileLoop, TerminalError, slow_start
+from kapi.client.reconcile import (
+    Expectations,
+    LoopOptions,
+    ReconcileLoop,
+    TerminalError,
+    slow_start,
+)
 
 
 async def _run_until(loop: ReconcileLoop, check) -> None:
@@ -48,7 +54,7 @@ async def test_retries_end_after_the_limit():
     async def reconcile(key):
         raise RuntimeError("always")
 
-    loop = ReconcileLoop("test", reconcile, max_retries=3, base_delay=0.0001)
+    loop = ReconcileLoop("test", reconcile, LoopOptions(max_retries=3, base_delay=0.0001))
     loop.queue.add("a")
     await _run_until(loop, lambda: loop.counts.given_up == 1)
     assert loop.counts.errors == 4

@@ -58,6 +58,20 @@ async def test_of_two_delays_the_earlier_counts():
     queue.shut_down()
 
 
+async def test_pace_keeps_runs_of_one_key_apart_but_not_of_others():
+    queue = WorkQueue(pace=0.02)
+    loop = asyncio.get_running_loop()
+    queue.add("a")
+    began = loop.time()
+    queue.done(await queue.get())
+    queue.add("a")
+    queue.add("b")
+    assert await queue.get() == "b"
+    assert loop.time() - began < 0.015
+    assert await queue.get() == "a"
+    assert loop.time() - began >= 0.018
+
+
 async def test_shut_down_lets_waiting_workers_go():
     queue = WorkQueue()
     waiting = [asyncio.ensure_future(queue.get()) for _ in range(3)]
