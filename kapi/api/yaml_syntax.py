@@ -6,6 +6,7 @@ Source: sigs.k8s.io/yaml with its fork of go-yaml v2 (`resolve.go`).
 """
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import yaml
@@ -17,10 +18,16 @@ _BOOLEANS = {
     **dict.fromkeys(("off", "Off", "OFF"), False),
 }
 _NULLS = ("", "~", "null", "Null", "NULL")
+# Styles of scalars that are texts whatever they look like.
+_QUOTED = ("'", '"', "|", ">")
 _integer = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)").fullmatch
 _float = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?").fullmatch
 
-QUOTED = ("'", '"', "|", ">")
+
+_STR = "tag:yaml.org,2002:str"
+
+# Styles of scalars that are texts whatever they look like.
+_QUOTED = ("'", '"', "|", ">")
 
 
 class YamlError(ValueError):
@@ -64,7 +71,8 @@ def _key(value: Any) -> str:
 class _Reader:
     """Node tree to plain value; collects the keys that a mapping repeats."""
 
-    def __init__(self) -> None:
+    def __init__(self, resolve: Callable[..., str]) -> None:
+        self._resolve = resolve
         self.duplicates: list[str] = []
         self._open: list[yaml.Node] = []
         self._budget = 2_000_000
@@ -88,10 +96,13 @@ class _Reader:
 
     def _read_scalar(self, node: yaml.ScalarNode) -> Any:
         text: str = node.value
-        explicit = node.tag.removeprefix("tag:yaml.org,2002:")
-        if node.style in QUOTED or explicit == "str":
+        if node.style in _QUOTED or (node.tag == _STR and self._tagged(text)):
             return text
         return _scalar(text)
+
+    def _tagged(self, text: str) -> bool:
+        """Was a plain scalar tagged `!!str`? Then PyYAML's own guess was another."""
+        return bool(self._resolve(yaml.ScalarNode, text, (True, False)) != _STR)
 
     def _read_mapping(self, node: yaml.MappingNode) -> dict[str, Any]:
         result: dict[str, Any] = {}
@@ -131,5 +142,5 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
         raise YamlError(_go_text(error)) from error
     finally:
         loader.dispose()
-    reader = _Reader()
+    reader = _Reader(loader.resolve)
     return reader.read(node), reader.duplicates

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Any
 
-from kapi.api.schema.definitions import Definition, defaults, definitions, pointers
+from kapi.api.schema.definitions import Definition, defaults, definitions, kept_zeros
 from kapi.api.schema.node import NodeKind, SchemaNode
 
 _EXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
@@ -66,7 +66,7 @@ def _fill(node: SchemaNode, name: str, definition: Definition) -> None:
     if properties is None:
         node.kind = "any" if _json_type(definition) == "object" else _scalar_kind(definition)
         return
-    given, kept = defaults().get(name, {}), pointers().get(name, frozenset())
+    given, kept = defaults().get(name, {}), kept_zeros(name)
     for key, schema in properties.items():
         child = _node(schema)
         if key in given:

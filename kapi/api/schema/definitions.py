@@ -51,10 +51,18 @@ def defaults() -> dict[str, dict[str, Any]]:
 
 
 @cache
-def pointers() -> dict[str, frozenset[str]]:
-    """Definition name -> scalar properties whose zero value differs from absence."""
+def _pointers() -> dict[str, frozenset[str]]:
     facts = _read("kapi.api.schema", "pointers.json")
-    return {_PREFIX + name: frozenset(names) for name, names in facts.items()}
+    return {name: frozenset(names) for name, names in facts.items()}
+
+
+def kept_zeros(definition: str) -> frozenset[str]:
+    """The scalar properties of a definition whose zero value is stored, not taken for absence.
+
+    They are pointers in Go; the facts name group and struct, since all versions agree.
+    """
+    parts = definition.split(".")
+    return _pointers().get(f"{parts[-3]}.{parts[-1]}", frozenset())
 
 
 @cache
