@@ -4,6 +4,7 @@ Only the format itself; which number means which field is in `protobuf.py` and `
 Format: https://protobuf.dev/programming-guides/encoding/
 """
 
+import math
 import struct
 from collections.abc import Iterator
 
@@ -63,7 +64,10 @@ def double(value: int | bytes) -> float:
     """The number in a fixed 64-bit field."""
     if not isinstance(value, bytes) or len(value) != 8:
         raise MalformedMessage("a double must be 8 bytes")
-    return float(struct.unpack("<d", value)[0])
+    number = float(struct.unpack("<d", value)[0])
+    if not math.isfinite(number):
+        raise MalformedMessage("JSON has no infinity and no NaN")
+    return number
 
 
 def varint(value: int) -> bytes:

@@ -254,6 +254,30 @@ def test_malformed_bodies_are_bad_requests(body: bytes) -> None:
         decode_envelope(body)
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_damaged_bodies_are_read_or_refused_but_never_crash(data: st.DataObject) -> None:
+    pod = {
+        "metadata": {
+            "name": "p",
+            "labels": {"a": "b"},
+            "creationTimestamp": "2024-01-02T03:04:05Z",
+        },
+        "spec": {
+            "containers": [{"name": "c", "resources": {"limits": {"cpu": "1"}}}],
+            "volumes": [{"name": "v", "configMap": {"name": "m", "defaultMode": 420}}],
+        },
+    }
+    body = bytearray(envelope("v1", "Pod", encode("core.v1.Pod", pod)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        body[data.draw(st.integers(4, len(body) - 1))] = data.draw(st.integers(0, 255))
+    del body[data.draw(st.integers(5, len(body))) :]
+    try:
+        decode_envelope(bytes(body))
+    except BadRequest:
+        pass
+
+
 def test_deep_nesting_is_refused() -> None:
     schema = b""
     for _ in range(500):
