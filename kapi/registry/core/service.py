@@ -3,19 +3,35 @@
 from datetime import datetime
 from typing import Any
 
+from kapi.api.errors import FieldError
+from kapi.api.names import dns_label_errors
 from kapi.api.object import Object, name_of
 from kapi.registry.cells import NONE, key_values
+from kapi.registry.core.service_allocation import ServiceRanges, release_all
+from kapi.registry.core.service_types import is_externally_reachable
+from kapi.registry.core.service_update import (
+    drop_type_dependent,
+    keep_allocated,
+    link_cluster_ips,
+)
+from kapi.registry.core.service_validation import (
+    service_warnings,
+    validate_service,
+    validate_service_status,
+    validate_service_update,
+)
 from kapi.registry.strategy import (
     AGE_COLUMN,
     NAME_COLUMN,
+    Allocation,
     Column,
     RequestContext,
     Strategy,
     age,
 )
+from kapi.storage.interface import Store
 
 _CLIENT_IP_TIMEOUT_SECONDS = 10800
-_EXTERNAL_TYPES = ("NodePort", "LoadBalancer")
 
 
 class ServiceStrategy(Strategy):
@@ -33,22 +49,44 @@ class ServiceStrategy(Strategy):
     )
 
     def __init__(self, service_cidr: str, node_port_range: tuple[int, int]) -> None:
-        self.service_cidr = service_cidr
-        self.node_port_range = node_port_range
+        self.ranges = ServiceRanges.of(service_cidr, node_port_range)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        from kapi.api.names import dns1035_label_errors
-
-        return dns1035_label_errors(name, prefix=prefix)
+        return dns_label_errors(name, prefix=prefix)
 
     def default(self, obj: Object) -> None:
         default_service(obj)
 
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         obj["status"] = {"loadBalancer": {}}
+        link_cluster_ips(obj["spec"], None)
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         obj["status"] = dict(old.get("status") or {})
+        spec, before = obj["spec"], old["spec"]
+        link_cluster_ips(spec, before)
+        keep_allocated(spec, before)
+        drop_type_dependent(spec, before)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        return validate_service(obj)
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_service_update(obj, old)
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_service_status(obj, old)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return service_warnings(obj)
+
+    async def allocate(
+        self, storage: Store, ctx: RequestContext, obj: Object, old: Object | None
+    ) -> Allocation | None:
+        return await self.ranges.allocate(storage, ctx, obj, old)
+
+    async def after_delete(self, storage: Store, obj: Object) -> None:
+        await release_all(storage, obj)
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         spec = obj.get("spec") or {}
@@ -87,8 +125,7 @@ def default_service(obj: Object) -> None:
             port["protocol"] = "TCP"
         if port.get("targetPort") in (None, 0, "") and "port" in port:
             port["targetPort"] = port["port"]
-    external = spec["type"] in _EXTERNAL_TYPES or bool(spec.get("externalIPs"))
-    if external and spec["type"] != "ExternalName" and not spec.get("externalTrafficPolicy"):
+    if is_externally_reachable(spec) and not spec.get("externalTrafficPolicy"):
         spec["externalTrafficPolicy"] = "Cluster"
     if not spec.get("internalTrafficPolicy") and spec["type"] != "ExternalName":
         spec["internalTrafficPolicy"] = "Cluster"

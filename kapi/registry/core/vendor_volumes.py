@@ -20,7 +20,10 @@ _ISCSI_NAME = re.compile(
 _CACHING = ("None", "ReadOnly", "ReadWrite")
 _DISK_KINDS = ("Dedicated", "Managed", "Shared")
 _BLOB = "https://{account-name}.blob.core.windows.net/{container-name}/{disk-name}.vhd"
-_MANAGED = "/subscriptions/{sub-id}/resourcegroups/{group-name}/providers/microsoft.compute/disks/{disk-id}"
+_MANAGED = (
+    "/subscriptions/{sub-id}/resourcegroups/{group-name}"
+    "/providers/microsoft.compute/disks/{disk-id}"
+)
 
 
 def _needs(*names: str) -> Check:
