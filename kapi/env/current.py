@@ -3,6 +3,8 @@
 import asyncio
 import random as random_module
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 
 from kapi.env.clock import Clock, SystemClock, format_micro_time, format_time
@@ -15,12 +17,30 @@ _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 class _Current:
     clock: Clock = SystemClock()
     random: random_module.Random = random_module.SystemRandom()
+    threads: bool = True
 
 
 def install(clock: Clock, rng: random_module.Random) -> None:
     """Replace clock and randomness for this process (the simulation calls this, tests undo it)."""
     _Current.clock = clock
     _Current.random = rng
+
+
+@contextmanager
+def simulated(clock: Clock, rng: random_module.Random) -> Iterator[None]:
+    """Replace clock and randomness, and do without threads; all is as before afterwards."""
+    before = _Current.clock, _Current.random, _Current.threads
+    install(clock, rng)
+    _Current.threads = False
+    try:
+        yield
+    finally:
+        _Current.clock, _Current.random, _Current.threads = before
+
+
+def threads_allowed() -> bool:
+    """Under simulation blocking calls run in the loop: threads would make runs differ."""
+    return _Current.threads
 
 
 def now() -> datetime:

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar
 
+from kapi.env.current import threads_allowed
+
 _log = logging.getLogger(__name__)
 _alive: set[asyncio.Task[Any]] = set()
 
@@ -35,13 +37,17 @@ class TaskScope:
     """A set of tasks that live and die together: `close` cancels all and waits for them."""
 
     def __init__(self) -> None:
-        self._tasks: set[asyncio.Task[Any]] = set()
+        # In the order of their start: a set would be closed in an order that differs per run.
+        self._tasks: dict[asyncio.Task[Any], None] = {}
 
     def spawn(self, coroutine: Coroutine[Any, Any, T], name: str) -> asyncio.Task[T]:
         task = spawn(coroutine, name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = None
+        task.add_done_callback(self._forget)
         return task
+
+    def _forget(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.pop(task, None)
 
     async def close(self) -> None:
         """Cancel every task of the scope and wait until each has ended."""
@@ -52,12 +58,16 @@ class TaskScope:
 
 
 async def in_thread(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-    """Run a blocking call in a worker thread."""
+    """Run a blocking call in a worker thread (under simulation: here and now)."""
+    if not threads_allowed():
+        return function(*args, **kwargs)
     return await asyncio.to_thread(function, *args, **kwargs)
 
 
 def start_thread(target: Callable[[], None], name: str) -> threading.Thread:
     """Start a thread that its owner ends and joins; it does not keep the process alive."""
+    if not threads_allowed():
+        raise RuntimeError(f"thread {name}: there are no threads under simulation")
     thread = threading.Thread(target=target, name=name, daemon=True)
     thread.start()
     return thread
