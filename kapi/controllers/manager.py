@@ -1,0 +1,112 @@
+"""Runs all controllers over one set of informers, each under its own identity."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from kapi import env
+from kapi.client.client import Client
+from kapi.client.events import EventRecorder
+from kapi.client.informers import Informers
+from kapi.client.leader_election import LeaderElection, LeaderElectionConfig, with_identity
+from kapi.controllers.context import Controller, ControllerContext
+from kapi.controllers.deployment.controller import NAME as DEPLOYMENT
+from kapi.controllers.deployment.controller import DeploymentController
+from kapi.controllers.node_ipam.controller import NodeIpamController
+from kapi.controllers.node_ipam.plan import DEFAULT_CLUSTER_CIDR, DEFAULT_MASK, Blocks
+from kapi.controllers.pod_gc.controller import NAME as POD_GC
+from kapi.controllers.pod_gc.controller import PodGarbageCollector
+from kapi.controllers.pod_gc.plan import TERMINATED_THRESHOLD
+from kapi.controllers.replicaset.controller import (
+    REPLICA_SET,
+    REPLICATION_CONTROLLER,
+    ReplicaSetController,
+)
+from kapi.controllers.root_ca.controller import NAME as ROOT_CA
+from kapi.controllers.root_ca.controller import RootCaPublisher
+from kapi.controllers.service_account.controller import NAME as SERVICE_ACCOUNT
+from kapi.controllers.service_account.controller import ServiceAccountController
+
+MANAGER = "kube-controller-manager"
+NODE = "node-controller"
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerManagerOptions:
+    """`ca_pem` is published to every namespace; empty publishes nothing. Times in seconds."""
+
+    ca_pem: str = ""
+    cluster_cidr: str = DEFAULT_CLUSTER_CIDR
+    node_cidr_mask: int = DEFAULT_MASK
+    service_cidr: str = "10.96.0.0/16"
+    allocate_node_cidrs: bool = True
+    terminated_pod_threshold: int = TERMINATED_THRESHOLD
+    leader_elect: bool = False
+    host: str = "localhost"
+    """Part of the identity in leader election."""
+
+
+class ControllerManager:
+    """`client_for(name)` gives a client that acts as the controller `name`.
+
+    As upstream with per-controller credentials, that is the user
+    `system:serviceaccount:kube-system:<name>`; for `kube-controller-manager`, whose client follows
+    all resources and holds the lease, it is the user `system:kube-controller-manager`.
+    """
+
+    def __init__(
+        self,
+        client_for: Callable[[str], Client],
+        options: ControllerManagerOptions | None = None,
+    ) -> None:
+        self._client_for = client_for
+        self._options = options or ControllerManagerOptions()
+        self._client = client_for(MANAGER)
+        self.informers = Informers(self._client)
+        self._recorders: list[EventRecorder] = []
+
+    async def run(self) -> None:
+        """Work until cancelled. Raises what a controller raises, or LeadershipLost."""
+        if not self._options.leader_elect:
+            await self._lead()
+            return
+        config = LeaderElectionConfig(name=MANAGER, identity="")
+        config = with_identity(config, self._options.host)
+        recorder = EventRecorder(self._client, MANAGER)
+        self._recorders.append(recorder)
+        await LeaderElection(self._client, config, recorder).run(self._lead)
+
+    async def _lead(self) -> None:
+        scope = env.TaskScope()
+        try:
+            tasks = [
+                scope.spawn(controller.run(), f"controller {type(controller).__name__}")
+                for controller in self._controllers()
+            ]
+            self.informers.start()
+            await asyncio.gather(*tasks)
+        finally:
+            await scope.close()
+            await self.informers.close()
+            for recorder in self._recorders:
+                await recorder.close()
+
+    def _context(self, name: str, component: str = "") -> ControllerContext:
+        """`component` is the events' source where upstream's differs from the identity."""
+        client = self._client_for(name)
+        recorder = EventRecorder(client, component or name)
+        self._recorders.append(recorder)
+        return ControllerContext(client, self.informers, recorder)
+
+    def _controllers(self) -> Iterable[Controller]:
+        options = self._options
+        yield DeploymentController(self._context(DEPLOYMENT))
+        for kind in (REPLICA_SET, REPLICATION_CONTROLLER):
+            yield ReplicaSetController(self._context(kind.controller), kind)
+        yield ServiceAccountController(self._context(SERVICE_ACCOUNT))
+        if options.ca_pem:
+            yield RootCaPublisher(self._context(ROOT_CA), options.ca_pem)
+        yield PodGarbageCollector(self._context(POD_GC), options.terminated_pod_threshold)
+        if options.allocate_node_cidrs:
+            blocks = Blocks(options.cluster_cidr, options.node_cidr_mask)
+            yield NodeIpamController(self._context(NODE), blocks, options.service_cidr)

@@ -1,0 +1,1 @@
+"""Gives each node its block of pod addresses."""

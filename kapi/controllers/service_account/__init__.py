@@ -1,0 +1,1 @@
+"""Every active namespace has a ServiceAccount named `default`."""
