@@ -117,7 +117,7 @@ class Connection:
             if other is not None:
                 _log.error("connection failed", exc_info=other)
             elif lost is not None:
-                _log.debug("connection lost: %s", lost)
+                _log.debug("connection lost", exc_info=lost)
         finally:
             self._close()
 

@@ -7,6 +7,7 @@
 """
 
 import asyncio
+import logging
 from typing import Any
 
 import h2.events
@@ -17,6 +18,8 @@ from hypercorn.events import Closed, RawData
 from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.h11 import H11Protocol
+
+_log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 5.0
 _STOP_SENDING_SECONDS = 1.0
@@ -36,7 +39,8 @@ class Http2(H2Protocol):
         if isinstance(event, RawData):
             try:
                 events = self.connection.receive_data(event.data)
-            except h2.exceptions.ProtocolError:
+            except h2.exceptions.ProtocolError as error:
+                _log.debug("the client broke the protocol: %r", error)
                 await self._flush()
                 await self.send(Closed())
                 return
