@@ -84,7 +84,9 @@ class Http2(H2Protocol):
         await super()._close_stream(stream_id)
         if not self._is_open(stream_id):
             return
-        if stream_id in self.stream_buffers:
+        buffer = self.stream_buffers.get(stream_id)
+        # A complete answer's last frame may still be on its way; the sender ends that stream.
+        if buffer is not None and not buffer.complete:
             await self._reset(stream_id, ErrorCodes.INTERNAL_ERROR)
         else:
             # A client that sees the reset beside the answer may drop the answer (curl does).
