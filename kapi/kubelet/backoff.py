@@ -50,3 +50,8 @@ class BackOff:
 
     def forget(self, key: str) -> None:
         self._entries.pop(key, None)
+
+    def pending(self, key: str, now: float) -> bool:
+        """Whether the wait counted from the last failure is still on."""
+        entry = self._entries.get(key)
+        return entry is not None and now - entry.updated < entry.delay

@@ -110,7 +110,7 @@ def _token_mode(pod: Object, default: int) -> tuple[int, int | None]:
         for container in (*pod["spec"]["containers"], *(pod["spec"].get("initContainers") or ()))
     }
     if len(users) == 1 and None not in users:
-        return 0o600, int(users.pop())
+        return 0o600, int(users.pop() or 0)
     return default, None
 
 
