@@ -237,6 +237,19 @@ class UnknownStatus(ApiError):
         return self._status
 
 
+def plain_error(message: str) -> UnknownStatus:
+    """500 without a reason: what upstream answers for an error that has no Status of its own."""
+    status: Object = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "code": 500,
+    }
+    return UnknownStatus(message, status)
+
+
 def from_status(status: Object, http_code: int | None = None) -> ApiError:
     """The error that a Status body stands for."""
     code = int(status.get("code") or http_code or 500)

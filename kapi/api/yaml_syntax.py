@@ -51,7 +51,9 @@ def _scalar(text: str) -> Any:
         if not digits.startswith("0") or digits == "0":
             return sign * int(digits)
     if _float(text):
-        return float(text)
+        number = float(text)
+        # JSON made by Go writes whole numbers without a fraction.
+        return int(number) if number.is_integer() and abs(number) < 1e15 else number
     return text
 
 
