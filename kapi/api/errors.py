@@ -102,6 +102,8 @@ class ApiError(Exception):
 
     code: ClassVar[int] = 500
     reason: ClassVar[str] = "InternalError"
+    always_details: ClassVar[bool] = False
+    """Is `details` sent even when empty? kubectl dereferences it on some answers."""
 
     def __init__(
         self,
@@ -123,17 +125,18 @@ class ApiError(Exception):
         return int(value) if value is not None else None
 
     def status(self) -> Object:
-        """The Status object for the wire; `details` is always there (kubectl relies on it)."""
-        return {
+        """The Status object for the wire."""
+        status = {
             "kind": "Status",
             "apiVersion": "v1",
             "metadata": {},
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
-            "details": self.details,
-            "code": self.code,
         }
+        if self.details or self.always_details:
+            status["details"] = self.details
+        return {**status, "code": self.code}
 
 
 class BadRequest(ApiError):
@@ -150,14 +153,17 @@ class Forbidden(ApiError):
 
 class NotFound(ApiError):
     code, reason = 404, "NotFound"
+    always_details = True
 
 
 class MethodNotAllowed(ApiError):
     code, reason = 405, "MethodNotAllowed"
+    always_details = True
 
 
 class NotAcceptable(ApiError):
     code, reason = 406, "NotAcceptable"
+    always_details = True
 
 
 class AlreadyExists(ApiError):
@@ -208,6 +214,7 @@ class NotBuilt(ApiError):
     """A part of the Kubernetes API that kapi does not have."""
 
     code, reason = 501, "NotImplemented"
+    always_details = True
 
 
 class ServiceUnavailable(ApiError):

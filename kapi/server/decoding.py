@@ -60,7 +60,10 @@ def parse_object(body: bytes, content_type: str, gvk: GroupVersionKind) -> Objec
     """The body as a dict with kind and apiVersion as sent. Raises BadRequest."""
     media = body_media_type(content_type)
     if media == PROTOBUF:
-        _api_version, _kind, obj = decode_envelope(body)
+        try:
+            _api_version, _kind, obj = decode_envelope(body)
+        except errors.BadRequest as error:
+            raise _unrecognized(gvk, error.message, body) from error
         return obj
     try:
         if media == YAML:
@@ -69,7 +72,8 @@ def parse_object(body: bytes, content_type: str, gvk: GroupVersionKind) -> Objec
             value = parse_json(body)
     except errors.BadRequest as error:
         prefix = "" if media == YAML else "couldn't get version/kind; json parse error: "
-        raise _unrecognized(gvk, prefix + error.message, body) from error
+        why = error.message.removeprefix("error converting YAML to JSON: ")
+        raise _unrecognized(gvk, prefix + why, body) from error
     if value is None:
         return {}
     if not isinstance(value, dict):
