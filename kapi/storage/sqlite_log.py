@@ -109,14 +109,18 @@ def connect(path: Path, *, create: bool = False) -> sqlite3.Connection:
     connection = sqlite3.connect(
         path, timeout=10.0, isolation_level=None, check_same_thread=False, cached_statements=32
     )
-    connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
-    if create:
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.executescript(_SCHEMA)
-    else:
-        connection.execute("PRAGMA query_only = 1")
+    try:
+        connection.execute(f"PRAGMA cache_size = -{_PAGE_CACHE_KIB}")
+        if create:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+            connection.executescript(_SCHEMA)
+        else:
+            connection.execute("PRAGMA query_only = 1")
+    except sqlite3.Error:
+        connection.close()
+        raise
     return connection
 
 

@@ -7,6 +7,7 @@ futures are resolved. Compaction runs in the same queue, a bounded piece at a ti
 """
 
 import asyncio
+import logging
 import queue
 import sqlite3
 from collections.abc import Callable
@@ -18,6 +19,8 @@ from kapi.storage import sqlite_log
 from kapi.storage.errors import StorageError, StorageFull, StorageUnavailable
 from kapi.storage.interface import Event
 from kapi.storage.sqlite_log import Write
+
+_log = logging.getLogger(__name__)
 
 GROUP_LEN_MAX = 256
 """Writes per commit: bounds how long a write can wait for its neighbours."""
@@ -59,7 +62,11 @@ class GroupCommitWriter:
     async def start(self) -> int:
         """Open the file, create the tables if needed; returns the newest revision."""
         self._thread = env.start_thread(self._run, f"sqlite-writer {self._path.name}")
-        return await self._ready
+        try:
+            return await self._ready
+        except StorageError:
+            await self.close()
+            raise
 
     async def submit(self, work: Write | Compact) -> Event | bool:
         """Queue the work; returns after it is durable. Raises what the work raised."""
@@ -86,14 +93,14 @@ class GroupCommitWriter:
                 connection = sqlite_log.connect(self._path, create=True)
                 self._revision = sqlite_log.newest_revision(connection)
         except StorageError as error:
-            self._loop.call_soon_threadsafe(_fail, self._ready, error)
+            self._tell(_fail, self._ready, error)
         else:
-            self._loop.call_soon_threadsafe(self._ready.set_result, self._revision)
+            self._tell(self._ready.set_result, self._revision)
             self._serve(connection)
         finally:
             if connection is not None:
                 connection.close()
-            self._loop.call_soon_threadsafe(self._ended.set_result, None)
+            self._tell(self._ended.set_result, None)
 
     def _serve(self, connection: sqlite3.Connection) -> None:
         while (first := self._jobs.get()) is not None:
@@ -108,7 +115,7 @@ class GroupCommitWriter:
                     stopping = True
                     break
                 group.append(job)
-            self._finish(group, self._commit(connection, group))
+            self._tell(self._resolve, group, self._commit(connection, group))
             if stopping:
                 return
 
@@ -127,6 +134,11 @@ class GroupCommitWriter:
             return [self._commit(connection, [job])[0] for job in group]
         except StorageError as error:
             return [error] * len(group)
+        except Exception as error:
+            # Whatever a damaged file made Python stumble over: the waiters must be told, and the
+            # thread must go on.
+            _log.exception("a group of %d writes failed", len(group))
+            return [StorageUnavailable(repr(error))] * len(group)
 
     def _transact(self, connection: sqlite3.Connection, group: list[_Job]) -> list[Outcome]:
         now = int(env.now().timestamp())
@@ -152,9 +164,9 @@ class GroupCommitWriter:
         self._revision = revision
         return outcomes
 
-    def _finish(self, group: list[_Job], outcomes: list[Outcome]) -> None:
+    def _tell(self, callback: Callable[..., object], *args: object) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._resolve, group, outcomes)
+            self._loop.call_soon_threadsafe(callback, *args)
         except RuntimeError:
             # The loop was closed without closing the store: nobody is left to be told.
             return
