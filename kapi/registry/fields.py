@@ -19,6 +19,7 @@ from kapi.api.object import Object
 
 NOT_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
+PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 
 def complaints(path: str, value: Any, texts: Iterable[str]) -> list[FieldError]:

@@ -3,9 +3,17 @@
 from datetime import datetime
 from typing import Any
 
+from kapi.api.errors import FieldError
 from kapi.api.object import Object, name_of
+from kapi.registry.apps.validation import (
+    always_restarting_template,
+    replica_counts,
+    status_counts,
+    workload_selector,
+)
 from kapi.registry.cells import containers_and_images, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
+from kapi.registry.fields import immutable
 from kapi.registry.strategy import (
     AGE_COLUMN,
     NAME_COLUMN,
@@ -27,6 +35,9 @@ REPLICA_COLUMNS = (
 )
 
 
+REPLICA_STATUS_COUNTS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
+
+
 class ReplicaSetStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/apps/replicaset/strategy.go`."""
 
@@ -44,6 +55,24 @@ class ReplicaSetStrategy(Strategy):
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         obj["status"] = dict(old.get("status") or {})
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        template = spec.get("template")
+        empty = "empty selector is invalid for deployment"
+        return [
+            *replica_counts(spec),
+            *workload_selector(spec.get("selector"), template, empty_text=empty),
+            *always_restarting_template(template, "ReplicaSet"),
+        ]
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        selector = (obj.get("spec") or {}).get("selector")
+        before = (old.get("spec") or {}).get("selector")
+        return [*self.validate(obj), *immutable(selector, before, "spec.selector")]
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        return status_counts(obj.get("status") or {}, REPLICA_STATUS_COUNTS)
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         return replica_row(obj, now, label_selector_text((obj.get("spec") or {}).get("selector")))

@@ -3,8 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from kapi.api.object import Object, name_of
+from kapi.api.errors import FieldError, invalid, required
+from kapi.api.names import path_segment_errors, qualified_name_errors
+from kapi.api.object import Object, name_of, namespace_of
 from kapi.registry.cells import UNKNOWN
+from kapi.registry.fields import complaints
 from kapi.registry.strategy import Column, Strategy, human_duration
 
 EVENT_COLUMNS = (
@@ -21,6 +24,10 @@ EVENT_COLUMNS = (
 )
 
 
+_LONGEST_NAME = 128
+_LONGEST_NOTE = 1024
+
+
 class EventStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/event/strategy.go`."""
 
@@ -35,6 +42,20 @@ class EventStrategy(Strategy):
             obj.setdefault(field, None)
         for field in ("reportingComponent", "reportingInstance"):
             obj.setdefault(field, "")
+
+    def name_errors(self, name: str, *, prefix: bool) -> list[str]:
+        return path_segment_errors(name, prefix=prefix)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        about = str((obj.get("involvedObject") or {}).get("namespace") or "")
+        own = namespace_of(obj)
+        errors: list[FieldError] = []
+        if about != own and (about or own != "default"):
+            text = "does not match event.namespace"
+            errors.append(invalid("involvedObject.namespace", about, text))
+        if obj.get("eventTime"):
+            errors += new_style_errors(obj)
+        return errors
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         about, source = obj.get("involvedObject") or {}, obj.get("source") or {}
@@ -54,6 +75,34 @@ class EventStrategy(Strategy):
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         return event_row(obj, now)
+
+
+def new_style_errors(event: Object) -> list[FieldError]:
+    """What an event with an eventTime must say, in core/v1's field names.
+
+    Source: `legacyValidateEvent` in k8s.io/kubernetes `pkg/apis/core/validation/events.go`.
+    """
+    errors: list[FieldError] = []
+    component = str(event.get("reportingComponent") or "")
+    if not component:
+        errors.append(required("reportingComponent"))
+    errors += complaints("reportingComponent", component, qualified_name_errors(component))
+    instance = str(event.get("reportingInstance") or "")
+    if not instance:
+        errors.append(required("reportingInstance"))
+    elif len(instance) > _LONGEST_NAME:
+        text = f"can have at most {_LONGEST_NAME} characters"
+        errors.append(invalid("reportingInstance", "", text))
+    for field, longest in (("action", _LONGEST_NAME), ("reason", _LONGEST_NAME)):
+        value = str(event.get(field) or "")
+        if not value:
+            errors.append(required(field))
+        elif len(value) > longest:
+            errors.append(invalid(field, "", f"can have at most {longest} characters"))
+    if len(str(event.get("message") or "")) > _LONGEST_NOTE:
+        text = f"can have at most {_LONGEST_NOTE} characters"
+        errors.append(invalid("message", "", text))
+    return errors
 
 
 def event_row(event: Object, now: datetime) -> list[Any]:

@@ -3,7 +3,10 @@
 from datetime import datetime
 from typing import Any
 
+from kapi.api.errors import FieldError, invalid
+from kapi.api.names import dns_label_errors, qualified_name_errors
 from kapi.api.object import Object, is_deleting, labels_of, metadata, name_of
+from kapi.registry.fields import complaints
 from kapi.registry.status import StatusStrategy
 from kapi.registry.strategy import (
     AGE_COLUMN,
@@ -18,6 +21,18 @@ FINALIZER = "kubernetes"
 NAME_LABEL = "kubernetes.io/metadata.name"
 
 
+_STANDARD_FINALIZERS = (FINALIZER, "foregroundDeletion", "orphan")
+
+
+def finalizer_name(name: str, path: str) -> list[FieldError]:
+    """A finalizer is a standard one or has a domain."""
+    errors = complaints(path, name, qualified_name_errors(name))
+    if "/" not in name and name not in _STANDARD_FINALIZERS:
+        text = "name is neither a standard finalizer name nor is it fully qualified"
+        errors.append(invalid(path, name, text))
+    return errors
+
+
 class NamespaceStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/namespace/strategy.go`."""
 
@@ -25,9 +40,11 @@ class NamespaceStrategy(Strategy):
     columns = (NAME_COLUMN, Column("Status"), AGE_COLUMN)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        from kapi.api.names import dns_label_errors
-
         return dns_label_errors(name, prefix=prefix)
+
+    def default(self, obj: Object) -> None:
+        if name_of(obj):
+            metadata(obj)["labels"] = {**labels_of(obj), NAME_LABEL: name_of(obj)}
 
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         obj["status"] = {"phase": "Active"}
@@ -42,9 +59,29 @@ class NamespaceStrategy(Strategy):
         obj["spec"]["finalizers"] = list((old.get("spec") or {}).get("finalizers") or ())
         obj["status"] = dict(old.get("status") or {})
 
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        for name in (obj.get("spec") or {}).get("finalizers") or ():
+            errors += finalizer_name(name, "spec.finalizers")
+        return errors
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return []
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        phase = (obj.get("status") or {}).get("phase") or ""
+        if is_deleting(obj):
+            if phase != "Terminating":
+                text = "may only be 'Terminating' if `deletionTimestamp` is not empty"
+                return [invalid("status.Phase", phase, text)]
+        elif phase != "Active":
+            text = "may only be 'Active' if `deletionTimestamp` is empty"
+            return [invalid("status.Phase", phase, text)]
+        return []
+
     def canonicalize(self, obj: Object) -> None:
-        if not is_deleting(obj):
-            metadata(obj)["labels"] = {**labels_of(obj), NAME_LABEL: name_of(obj)}
+        """Generated names are known only now."""
+        metadata(obj)["labels"] = {**labels_of(obj), NAME_LABEL: name_of(obj)}
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
@@ -62,3 +99,9 @@ class NamespaceFinalizeStrategy(StatusStrategy):
         if not finalizers:
             del obj["spec"]["finalizers"]
         obj["status"] = dict(old.get("status") or {})
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        for index, name in enumerate((obj.get("spec") or {}).get("finalizers") or ()):
+            errors += finalizer_name(name, f"spec.finalizers[{index}]")
+        return errors

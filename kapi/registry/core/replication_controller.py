@@ -3,10 +3,21 @@
 from datetime import datetime
 from typing import Any
 
+from kapi.api.errors import FieldError, invalid, required
 from kapi.api.object import Object, metadata
-from kapi.registry.apps.replica_set import REPLICA_COLUMNS, replica_row
+from kapi.registry.apps.replica_set import (
+    REPLICA_COLUMNS,
+    REPLICA_STATUS_COUNTS,
+    replica_row,
+)
+from kapi.registry.apps.validation import (
+    always_restarting_template,
+    status_counts,
+    template_labels,
+)
 from kapi.registry.cells import key_values
 from kapi.registry.core.pod_defaults import default_pod_template
+from kapi.registry.fields import not_negative
 from kapi.registry.strategy import RequestContext, Strategy
 
 
@@ -35,6 +46,24 @@ class ReplicationControllerStrategy(Strategy):
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         obj["status"] = dict(old.get("status") or {})
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        spec = obj.get("spec") or {}
+        selector, template = spec.get("selector") or {}, spec.get("template")
+        errors = not_negative(spec.get("minReadySeconds"), "spec.minReadySeconds")
+        if not selector:
+            errors.append(required("spec.selector"))
+        errors += not_negative(spec.get("replicas"), "spec.replicas")
+        if template is None:
+            return [*errors, required("spec.template")]
+        given = template_labels(template)
+        if selector and not selector.items() <= (given or {}).items():
+            text = "`selector` does not match template `labels`"
+            errors.append(invalid("spec.template.metadata.labels", given, text))
+        return errors + always_restarting_template(template, "ReplicationController")
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        return status_counts(obj.get("status") or {}, REPLICA_STATUS_COUNTS)
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         return {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)}

@@ -3,10 +3,35 @@
 from datetime import datetime
 from typing import Any
 
-from kapi.api.object import Object
-from kapi.registry.core.event import EVENT_COLUMNS, event_row
+from kapi.api.errors import FieldError, invalid, required
+from kapi.api.object import Object, namespace_of
+from kapi.registry.core.event import EVENT_COLUMNS, event_row, new_style_errors
 from kapi.registry.events.conversion import to_core
+from kapi.registry.fields import immutable
 from kapi.registry.strategy import Strategy
+
+_TYPES = ("Normal", "Warning")
+_DEPRECATED = (
+    ("deprecatedFirstTimestamp", "firstTimestamp"),
+    ("deprecatedLastTimestamp", "lastTimestamp"),
+    ("deprecatedCount", "count"),
+    ("deprecatedSource", "source"),
+)
+_IMMUTABLE = (
+    "involvedObject",
+    "reason",
+    "message",
+    "source",
+    "firstTimestamp",
+    "lastTimestamp",
+    "count",
+    "reportingComponent",
+    "reportingInstance",
+    "action",
+    "eventTime",
+    "related",
+    "type",
+)
 
 
 class NewEventStrategy(Strategy):
@@ -19,6 +44,36 @@ class NewEventStrategy(Strategy):
         obj.setdefault("deprecatedSource", {})
         for field in ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"):
             obj.setdefault(field, None)
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        """New events: what core/v1 asks of one with an eventTime, and no deprecated fields."""
+        errors: list[FieldError] = []
+        if not obj.get("eventTime"):
+            errors.append(required("eventTime"))
+        if obj.get("type") not in _TYPES:
+            kind = obj.get("type") or ""
+            errors.append(invalid("type", kind, f"has invalid value: {kind}"))
+        for field, core in _DEPRECATED:
+            if obj.get(field):
+                errors.append(invalid(core, obj[field], "needs to be unset"))
+        if errors:
+            return errors
+        core_form = to_core(obj)
+        about = str((core_form.get("involvedObject") or {}).get("namespace") or "")
+        if about != namespace_of(obj) and (about or namespace_of(obj) != "default"):
+            text = "does not match event.namespace"
+            errors.append(invalid("involvedObject.namespace", about, text))
+        return errors + new_style_errors(core_form)
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        """An event happened; only its series goes on."""
+        if not old.get("eventTime"):
+            return []
+        new_form, old_form = to_core(obj), to_core(old)
+        errors: list[FieldError] = []
+        for field in _IMMUTABLE:
+            errors += immutable(new_form.get(field), old_form.get(field), field)
+        return errors
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         about = obj.get("regarding") or {}

@@ -1,6 +1,9 @@
 """Role and ClusterRole, which differ in scope and in what a rule may name."""
 
+from kapi.api.errors import FieldError, invalid, required
+from kapi.api.names import path_segment_errors
 from kapi.api.object import Object
+from kapi.api.selectors import validate_label_selector
 from kapi.registry.strategy import Strategy
 
 
@@ -16,15 +19,59 @@ class RoleStrategy(Strategy):
     def default(self, obj: Object) -> None:
         obj["rules"] = obj.get("rules") or None
 
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        for index, rule in enumerate(obj.get("rules") or ()):
+            errors += policy_rule(rule, f"rules[{index}]", cluster=self.cluster)
+        return errors
+
 
 class ClusterRoleStrategy(RoleStrategy):
     """Adds non-resource URLs and aggregation."""
 
     cluster = True
 
+    def validate(self, obj: Object) -> list[FieldError]:
+        errors = super().validate(obj)
+        aggregation = obj.get("aggregationRule")
+        if aggregation is None:
+            return errors
+        path = "aggregationRule.clusterRoleSelectors"
+        selectors = aggregation.get("clusterRoleSelectors") or []
+        if not selectors:
+            text = "at least one clusterRoleSelector required if aggregationRule is non-nil"
+            errors.append(required(path, text))
+        for index, selector in enumerate(selectors):
+            own = f"{path}[{index}]"
+            wrong = validate_label_selector(selector, own)
+            errors += wrong
+            if wrong:
+                errors.append(invalid(own, None, "invalid label selector."))
+        return errors
 
-def path_segment_errors(name: str, *, prefix: bool) -> list[str]:
-    """RBAC names need only be usable as one segment of a URL path."""
-    if not prefix and name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{item}'" for item in ("/", "%") if item in name]
+
+def policy_rule(rule: Object, path: str, *, cluster: bool) -> list[FieldError]:
+    """One rule, about resources or about URLs.
+
+    Source: `ValidatePolicyRule` in k8s.io/kubernetes `pkg/apis/rbac/validation/validation.go`.
+    """
+    errors: list[FieldError] = []
+    if not rule.get("verbs"):
+        errors.append(required(f"{path}.verbs", "verbs must contain at least one value"))
+    urls = rule.get("nonResourceURLs") or []
+    if urls:
+        own = f"{path}.nonResourceURLs"
+        if not cluster:
+            text = "namespaced rules cannot apply to non-resource URLs"
+            errors.append(invalid(own, urls, text))
+        if any(rule.get(field) for field in ("apiGroups", "resources", "resourceNames")):
+            text = "rules cannot apply to both regular resources and non-resource URLs"
+            errors.append(invalid(own, urls, text))
+        return errors
+    if not rule.get("apiGroups"):
+        text = "resource rules must supply at least one api group"
+        errors.append(required(f"{path}.apiGroups", text))
+    if not rule.get("resources"):
+        text = "resource rules must supply at least one resource"
+        errors.append(required(f"{path}.resources", text))
+    return errors
