@@ -83,19 +83,43 @@ def merge(path: Path, addition: dict[str, Any]) -> None:
     that cannot be read in full is never written.
     """
     target = path.resolve()
-    current: Any = None
-    if target.exists():
-        try:
-            current = yaml.load(env.read_text(target), Loader=_Loader)
-        except (yaml.YAMLError, UnicodeDecodeError):
-            raise CliError(f"{path} is not valid YAML; it was left as it is") from None
-    if current is None:
-        current = {"apiVersion": "v1", "kind": "Config", "preferences": {}}
-    if not isinstance(current, dict):
-        raise CliError(f"{path} is not a kubeconfig; it was left as it is")
+    current = read(target) if target.exists() else {}
+    current = current or {"apiVersion": "v1", "kind": "Config", "preferences": {}}
     for section in _SECTIONS:
         fresh = {entry["name"]: entry for entry in addition[section]}
         kept = [entry for entry in current.get(section) or () if entry.get("name") not in fresh]
         current[section] = [*kept, *fresh.values()]
     current["current-context"] = addition["current-context"]
+    write(target, current)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """The file's content, empty if the file is. Raises CliError if it is not a kubeconfig."""
+    try:
+        content = yaml.load(env.read_text(path), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError):
+        raise CliError(f"{path} is not valid YAML; it was left as it is") from None
+    if content is not None and not isinstance(content, dict):
+        raise CliError(f"{path} is not a kubeconfig; it was left as it is")
+    return content or {}
+
+
+def remove_context(path: Path, source: Path) -> None:
+    """Take kapi's entries out of the file again, if they are those of the kubeconfig `source`.
+
+    Does nothing where there is nothing to do: another cluster of the same name keeps its entries.
+    """
+    target = path.resolve()
+    if not target.exists() or not source.exists():
+        return
+    current, own = read(target), read(source)
+    if not any(entry in own["clusters"] for entry in current.get("clusters") or ()):
+        return
+    for section in _SECTIONS:
+        names = {entry["name"] for entry in own[section]}
+        current[section] = [
+            entry for entry in current.get(section) or () if entry.get("name") not in names
+        ]
+    if current.get("current-context") == NAME:
+        current["current-context"] = ""
     write(target, current)

@@ -19,6 +19,8 @@ CLUSTER_DOMAIN = "cluster.local"
 class ClusterSettings:
     """Everything the daemons of a cluster need to know; kept in `<data-dir>/cluster.json`."""
 
+    cluster_id: str = "kapi"
+    """Marks this cluster's containers, so that two clusters may share a Docker engine."""
     runtime: RuntimeKind = "docker"
     node_names: tuple[str, ...] = ()
     """The nodes that run pods in Docker; the first one's agent also runs proxy and DNS."""
@@ -31,6 +33,11 @@ class ClusterSettings:
     etcd_servers: tuple[str, ...] = ()
     token_auth_file: str = ""
     anonymous_auth: bool = True
+
+    @property
+    def simulated_node_names(self) -> tuple[str, ...]:
+        """The nodes that the control-plane process runs itself."""
+        return tuple(f"simulated-{number}" for number in range(self.simulated_nodes))
 
     @property
     def kubernetes_service_ip(self) -> str:

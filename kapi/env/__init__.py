@@ -30,6 +30,7 @@ from kapi.env.current import (
 )
 from kapi.env.files import (
     append_text,
+    hold_lock,
     make_dir,
     private_file,
     read_bytes,
@@ -50,6 +51,7 @@ __all__ = [
     "format_micro_time",
     "format_time",
     "from_timestamp",
+    "hold_lock",
     "in_thread",
     "install",
     "make_dir",

@@ -1,5 +1,6 @@
 """Files. Writes are atomic (temporary file, fsync, rename) so a crash leaves old or new."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -63,3 +64,18 @@ def private_file(data: bytes) -> Iterator[Path]:
 def append_text(path: str | Path, text: str) -> None:
     with Path(path).open("a", encoding="utf-8") as stream:
         stream.write(text)
+
+
+_locks: list[int] = []
+
+
+def hold_lock(path: str | Path) -> bool:
+    """Lock the file for the rest of this process's life; False if another process holds it."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        return False
+    _locks.append(handle)
+    return True

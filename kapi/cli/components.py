@@ -1,0 +1,50 @@
+"""Each component as one coroutine: made from a client and settings, runs until cancelled.
+
+Imports are inside the functions, as a process pays only for what it runs.
+"""
+
+import socket
+from collections.abc import Callable
+
+from kapi.cli.settings import ClusterSettings
+from kapi.client.client import Client
+
+
+async def run_controllers(
+    client_for: Callable[[str], Client],
+    settings: ClusterSettings,
+    ca_pem: str,
+    *,
+    leader_elect: bool,
+) -> None:
+    """The controller manager. Raises LeadershipLost if it loses its lease."""
+    from kapi.controllers.manager import ControllerManager, ControllerManagerOptions
+
+    options = ControllerManagerOptions(
+        ca_pem=ca_pem,
+        cluster_cidr=settings.cluster_cidr,
+        service_cidr=settings.service_cidr,
+        leader_elect=leader_elect,
+        host=socket.gethostname(),
+    )
+    await ControllerManager(client_for, options).run()
+
+
+async def run_scheduler(client: Client, *, leader_elect: bool) -> None:
+    """The scheduler. Raises LeadershipLost if it loses its lease."""
+    from kapi.client.leader_election import (
+        LeaderElection,
+        LeaderElectionConfig,
+        with_identity,
+    )
+    from kapi.scheduler.scheduler import Scheduler
+
+    async def lead() -> None:
+        await Scheduler(client).run()
+
+    if not leader_elect:
+        await lead()
+        return
+    config = LeaderElectionConfig(name="kube-scheduler", identity="")
+    config = with_identity(config, socket.gethostname())
+    await LeaderElection(client, config).run(lead)

@@ -1,0 +1,65 @@
+"""The control-plane process of `kapi up`: API server, controllers, scheduler, simulated nodes.
+
+All in one loop. Components reach the API server by calling it in process, each under the identity
+it would have as a process of its own, so the same permissions apply.
+"""
+
+import asyncio
+
+from kapi import env
+from kapi.cli.components import run_controllers, run_scheduler
+from kapi.cli.control_plane import (
+    KUBE_CONTROLLER_MANAGER,
+    KUBE_SCHEDULER,
+    controller_user,
+    running_api_server,
+)
+from kapi.cli.errors import CliError
+from kapi.cli.identities import ensure_identities
+from kapi.cli.process import keep_running
+from kapi.cli.settings import ClusterSettings, DataDir
+from kapi.cli.simulated_nodes import run_simulated_nodes
+from kapi.client.client import Client
+from kapi.client.in_process import AsgiApp, InProcessTransport
+from kapi.controllers.manager import MANAGER
+
+
+async def run_control_plane(
+    data: DataDir, settings: ClusterSettings, shutdown: asyncio.Event
+) -> None:
+    """Until `shutdown` is set. Raises CliError if another process uses the data directory."""
+    if not env.hold_lock(data.lock_file):
+        raise CliError(f"another process uses {data.root}")
+    pki = ensure_identities(data, settings)
+    async with running_api_server(settings, data, pki) as server:
+        scope = env.TaskScope()
+        try:
+            start_components(scope, server.app, settings, pki.ca.cert_pem)
+            await shutdown.wait()
+        finally:
+            await scope.close()
+
+
+def start_components(
+    scope: env.TaskScope, app: AsgiApp, settings: ClusterSettings, ca_pem: str
+) -> None:
+    """Start everything that `settings` wants beside the API server `app`, in `scope`."""
+    # With SQLite there is exactly one control plane, so there is nobody to elect among.
+    leader_elect = bool(settings.etcd_servers)
+
+    def controller_client(name: str) -> Client:
+        user = KUBE_CONTROLLER_MANAGER if name == MANAGER else controller_user(name)
+        return Client(InProcessTransport(app, user), name)
+
+    async def controllers() -> None:
+        await run_controllers(controller_client, settings, ca_pem, leader_elect=leader_elect)
+
+    async def scheduler() -> None:
+        client = Client(InProcessTransport(app, KUBE_SCHEDULER), "kube-scheduler")
+        await run_scheduler(client, leader_elect=leader_elect)
+
+    components = {"controller manager": controllers, "scheduler": scheduler}
+    for name, component in components.items():
+        scope.spawn(keep_running(name, component), name)
+    if settings.simulated_nodes:
+        scope.spawn(run_simulated_nodes(app, settings), "simulated nodes")

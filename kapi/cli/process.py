@@ -1,0 +1,87 @@
+"""What every kapi daemon does at start: log to stderr, run on uvloop, end on a signal."""
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from kapi import env
+
+_log = logging.getLogger(__name__)
+
+_RESTART_SECONDS = 1.0
+_RESTART_MAX_SECONDS = 30.0
+
+
+def set_up_logging() -> None:
+    """One line per event, with the time in UTC, on stderr (a file, or systemd's journal)."""
+    level = os.environ.get("KAPI_LOG_LEVEL", "INFO").upper()
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter(
+        "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    formatter.converter = _utc
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+
+
+def _utc(seconds: float | None) -> Any:
+    import time
+
+    return time.gmtime(seconds)
+
+
+def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
+    """Run `main(shutdown)` on uvloop; SIGTERM and SIGINT set `shutdown`, a second one kills."""
+    import uvloop
+
+    async def guarded() -> None:
+        shutdown = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def asked() -> None:
+            if shutdown.is_set():
+                os._exit(1)
+            shutdown.set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, asked)
+        await main(shutdown)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(guarded())
+
+
+async def keep_running(name: str, component: Callable[[], Awaitable[None]]) -> None:
+    """Run a component again when it ends: after a second at first, later after half a minute.
+
+    A component that runs for a while before it ends starts over with one second.
+    """
+    delay = _RESTART_SECONDS
+    while True:
+        started = env.monotonic()
+        try:
+            await component()
+            _log.warning("%s ended; it is started again in %.0f s", name, delay)
+        except Exception:
+            _log.exception("%s failed; it is started again in %.0f s", name, delay)
+        if env.monotonic() - started > _RESTART_MAX_SECONDS:
+            delay = _RESTART_SECONDS
+        await env.sleep(delay)
+        delay = min(delay * 2, _RESTART_MAX_SECONDS)
+
+
+async def run_component(component: Coroutine[Any, Any, None], shutdown: asyncio.Event) -> None:
+    """Run until `shutdown` is set. If the component ends before, so does this, with its error."""
+    scope = env.TaskScope()
+    working = scope.spawn(component, "component")
+    asked = scope.spawn(shutdown.wait(), "waiting for a signal")
+    try:
+        await asyncio.wait({working, asked}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+    finally:
+        await scope.close()
