@@ -1,0 +1,1 @@
+"""Endpoints: the older list of a service's addresses, one object per service."""
