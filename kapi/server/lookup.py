@@ -31,4 +31,4 @@ class CacheLookup:
     def version(self, resource: str) -> int:
         """A number that changes whenever any object of the resource does."""
         row = self._resources.get(resource)
-        return self._cache.resource_version(row.prefix) if row is not None else 0
+        return self._cache.changed_at(row.prefix) if row is not None else 0

@@ -34,6 +34,8 @@ class _Bucket:
         self.entries: dict[str, CachedObject] = {}
         self.keys: SortedList = SortedList()
         self.recent: deque[CacheEvent] = deque()
+        self.changed_at = 0
+        """The revision of the last change of any object here."""
 
     def put(self, entry: CachedObject) -> CachedObject | None:
         """Returns what was there before."""
@@ -99,14 +101,22 @@ class CacheState:
         if entry is None:
             return None
         previous = bucket.put(entry)
+        bucket.changed_at = revision
         return CacheEvent("MODIFIED" if previous else "ADDED", entry, previous, revision)
 
     def remove(self, key: str, revision: int) -> CacheEvent | None:
         """Remove the key; the event, or None when it was not there."""
-        previous = self._bucket(self._resource(key)).remove(key)
+        bucket = self._bucket(self._resource(key))
+        previous = bucket.remove(key)
         if previous is None:
             return None
+        bucket.changed_at = revision
         return CacheEvent("DELETED", previous.at(revision), previous, revision)
+
+    def changed_at(self, resource: str) -> int:
+        """The revision of the last change under a resource's prefix; 0 if there was none."""
+        bucket = self._buckets.get(resource)
+        return bucket.changed_at if bucket is not None else 0
 
     def indexer(self, key: str) -> Indexer:
         return self._indexers.get(self._resource(key), default_indexer)

@@ -141,6 +141,10 @@ class WatchCache:
         """
         return self._state.select(prefix, start)
 
+    def changed_at(self, resource: str) -> int:
+        """The revision of the last change under a resource's prefix (with its slash)."""
+        return self._state.changed_at(resource)
+
     def decoded(self, entry: CachedObject) -> Object:
         """The entry as a dict, shared between callers: nobody may change it. Copy to change."""
         return self._decoded.get(entry)
