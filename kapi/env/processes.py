@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,15 +43,21 @@ async def run_process(
 def start_process(
     argv: Sequence[str], *, log_path: str | Path, environment: Mapping[str, str] | None = None
 ) -> int:
-    """Start a daemon in its own session with output appended to `log_path`; returns its id."""
+    """Start a daemon in its own session with output appended to `log_path`; returns its id.
+
+    Nobody waits for it: it is meant to outlive this process. Raises FileNotFoundError if the
+    program does not exist.
+    """
     Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-    with open(log_path, "ab") as log:
-        process = subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, **(environment or {})},
-        )
-    return process.pid
+    append = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return os.posix_spawnp(
+        argv[0],
+        list(argv),
+        {**os.environ, **(environment or {})},
+        file_actions=[
+            (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+            (os.POSIX_SPAWN_OPEN, 1, str(log_path), append, 0o600),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+        ],
+        setsid=True,
+    )
