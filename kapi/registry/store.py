@@ -13,8 +13,8 @@ from kapi.registry.errors import to_api_error
 from kapi.registry.options import DeleteOptions, Preconditions
 from kapi.registry.store_base import Backing, StoreBase, Written
 from kapi.registry.strategy import RequestContext
+from kapi.storage.cached import CachedObject
 from kapi.storage.errors import KeyNotFound, RevisionConflict, StorageError
-from kapi.storage.watch_cache import CachedObject
 
 _CONFLICT_ATTEMPTS = 30
 

@@ -23,9 +23,10 @@ from kapi.registry.options import NO_PRECONDITIONS, Preconditions
 from kapi.registry.resource import Resource, Subresource
 from kapi.registry.strategy import Allocation, RequestContext, Strategy
 from kapi.storage import codec
+from kapi.storage.cached import CachedObject
 from kapi.storage.errors import RevisionConflict, StorageError
 from kapi.storage.interface import Store
-from kapi.storage.watch_cache import CachedObject, WatchCache
+from kapi.storage.watch_cache import WatchCache
 
 _NAME_ATTEMPTS = 8
 _GENERATED_BASE = 58  # 63 minus the random suffix, as upstream

@@ -127,7 +127,7 @@ class Strategy:
     )
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        """Complaints about metadata.name (or generateName with `prefix`), DNS subdomain by default."""
+        """Complaints about metadata.name (generateName with `prefix`): a DNS subdomain by default."""
         from kapi.api.names import dns_subdomain_errors
 
         return dns_subdomain_errors(name, prefix=prefix)
@@ -139,7 +139,7 @@ class Strategy:
         """Drop or set what users may not choose."""
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
-        """Put back what this endpoint may not change. Status and generation are the store's work."""
+        """Put back what this endpoint may not change (status and generation: the store does)."""
 
     def validate(self, obj: Object) -> list[FieldError]:
         return []

@@ -27,8 +27,9 @@ from kapi.server.openapi_documents import OpenApiDocuments
 from kapi.server.request_info import parse
 from kapi.server.router import Router
 from kapi.server.websocket import denial_sender
+from kapi.storage.cached import Indexer
 from kapi.storage.interface import Store
-from kapi.storage.watch_cache import Indexer, WatchCache
+from kapi.storage.watch_cache import WatchCache
 
 _log = logging.getLogger(__name__)
 

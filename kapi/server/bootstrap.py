@@ -6,6 +6,7 @@ Sources: k8s.io/kubernetes `pkg/controlplane/controller/{systemnamespaces,kubern
 
 import asyncio
 import ipaddress
+import logging
 
 from kapi.api import errors
 from kapi.api.object import Object, annotations_of, metadata, name_of, namespace_of
@@ -16,6 +17,8 @@ from kapi.registry.store import GenericStore
 from kapi.registry.strategy import RequestContext
 from kapi.server.call import Api
 from kapi.server.decoding import apply_defaults, private_copy
+
+_log = logging.getLogger(__name__)
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 API_SERVER = UserInfo("system:apiserver", groups=(GROUP_MASTERS,))
@@ -106,6 +109,10 @@ async def _ensure_kubernetes_service(api: Api) -> None:
 async def _ensure_endpoints(api: Api) -> None:
     config = api.config
     address, number = config.advertise_address, config.advertise_port
+    if ipaddress.ip_address(address).is_loopback:
+        # Endpoints may not be loopback addresses: no pod could reach this server through them.
+        _log.warning("the Service kubernetes has no endpoint: %s is a loopback address", address)
+        return
     skip = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     endpoints: Object = {
         "apiVersion": "v1",

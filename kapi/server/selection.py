@@ -11,7 +11,7 @@ from kapi.api.selectors import (
 )
 from kapi.registry.resource import Resource
 from kapi.server.exchange import Exchange
-from kapi.storage.watch_cache import CachedObject
+from kapi.storage.cached import CachedObject
 
 _ALWAYS = ("metadata.name", "metadata.namespace")
 

@@ -208,8 +208,8 @@ class WebSocketClient:
         while True:
             for event in self._protocol.events():
                 if isinstance(event, (BytesMessage, TextMessage)):
-                    piece = event.data if isinstance(event.data, bytes) else event.data.encode()
-                    self._partial.append(bytes(piece))
+                    data = event.data
+                    self._partial.append(data.encode() if isinstance(data, str) else bytes(data))
                     if event.message_finished:
                         message, self._partial = b"".join(self._partial), []
                         return message
@@ -219,10 +219,10 @@ class WebSocketClient:
                     self.close_code = event.code
                     return None
             try:
-                data = await self._reader.read(_CHUNK)
-                if not data:
+                received = await self._reader.read(_CHUNK)
+                if not received:
                     return None
-                self._protocol.receive_data(data)
+                self._protocol.receive_data(received)
             except (OSError, RemoteProtocolError):
                 return None
 

@@ -21,8 +21,8 @@ from kapi.server.exchange import JSON, Exchange
 from kapi.server.printing import render_list
 from kapi.server.selection import Selection, selection_of
 from kapi.storage import codec
+from kapi.storage.cached import CachedObject
 from kapi.storage.errors import Compacted, StorageError
-from kapi.storage.watch_cache import CachedObject
 
 _PAGE = 1000
 _WAIT_SECONDS = 3.0

@@ -171,7 +171,7 @@ async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> N
     ctx.retry_conflicts = not metadata(applied).get("resourceVersion")
 
     def merged(live: Object | None) -> Object:
-        new = apply_patch(
+        new: Object = apply_patch(
             live,
             applied,
             manager=manager,

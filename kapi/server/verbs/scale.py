@@ -128,7 +128,7 @@ async def patch_scale(call: Call) -> None:
 
     def patched(present: Object) -> Object:
         if media == JSON_PATCH:
-            scale = apply_json_patch(present, document)
+            scale: Object = apply_json_patch(present, document)
         elif media == MERGE_PATCH:
             scale = apply_merge_patch(present, document)
         else:

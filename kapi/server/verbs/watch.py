@@ -19,8 +19,9 @@ from kapi.server.exchange import Exchange
 from kapi.server.negotiation import YAML, Accepted, not_acceptable
 from kapi.server.printing import column_definition, partial_metadata, table_row
 from kapi.server.selection import Selection, selection_of
+from kapi.storage.cached import CachedObject, CacheEvent
 from kapi.storage.errors import Compacted, StorageError
-from kapi.storage.watch_cache import CachedObject, CacheEvent, Watcher
+from kapi.storage.watcher import Watcher
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _DEFAULT_MINIMUM_SECONDS = 1800
