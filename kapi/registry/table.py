@@ -21,7 +21,12 @@ from kapi.registry.core.endpoints import EndpointsStrategy
 from kapi.registry.core.event import EventStrategy
 from kapi.registry.core.namespace import NamespaceFinalizeStrategy, NamespaceStrategy
 from kapi.registry.core.node import NodeStrategy
-from kapi.registry.core.pod import EphemeralContainersStrategy, PodStatusStrategy, PodStrategy
+from kapi.registry.core.pod import (
+    EphemeralContainersStrategy,
+    PodStatusStrategy,
+    PodStrategy,
+    ResizeStrategy,
+)
 from kapi.registry.core.replication_controller import ReplicationControllerStrategy
 from kapi.registry.core.secret import SecretStrategy
 from kapi.registry.core.service import ServiceStrategy
@@ -231,6 +236,7 @@ def _core_workloads() -> tuple[Resource, ...]:
                     "portforward", "connect", STREAM_VERBS, _core_kind("PodPortForwardOptions")
                 ),
                 Subresource("proxy", "connect", PROXY_VERBS, _core_kind("PodProxyOptions")),
+                Subresource("resize", "store", STATUS_VERBS, strategy=ResizeStrategy(pod)),
                 Subresource("status", "store", STATUS_VERBS, strategy=PodStatusStrategy(pod)),
             ),
         ),

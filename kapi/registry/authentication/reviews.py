@@ -1,6 +1,5 @@
-"""TokenReview and SelfSubjectReview: questions, never stored."""
+"""TokenReview and SelfSubjectReview: questions, never stored; the server answers them."""
 
-from kapi.api.errors import FieldError, required
 from kapi.api.object import Object
 from kapi.registry.strategy import Strategy
 
@@ -10,11 +9,6 @@ class TokenReviewStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})
-
-    def validate(self, obj: Object) -> list[FieldError]:
-        if not (obj.get("spec") or {}).get("token"):
-            return [required("spec.token")]
-        return []
 
 
 class SelfSubjectReviewStrategy(Strategy):

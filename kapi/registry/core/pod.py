@@ -1,5 +1,6 @@
 """Pod: the strategies of the object and of its status, ephemeralcontainers and resize."""
 
+import copy
 from datetime import datetime
 from typing import Any
 
@@ -7,9 +8,17 @@ from kapi import env
 from kapi.api.errors import FieldError
 from kapi.api.object import Object
 from kapi.registry.core.pod_defaults import default_pod
+from kapi.registry.core.pod_prepare import drop_disabled, merge_match_label_keys
 from kapi.registry.core.pod_resources import qos_class
 from kapi.registry.core.pod_table import POD_COLUMNS, pod_row
+from kapi.registry.core.pod_update import (
+    validate_ephemeral_update,
+    validate_pod_status,
+    validate_pod_update,
+    validate_resize,
+)
 from kapi.registry.core.pod_validation import validate_pod_create
+from kapi.registry.core.pod_warnings import pod_warnings
 from kapi.registry.status import StatusStrategy
 from kapi.registry.strategy import RequestContext, Strategy
 
@@ -27,6 +36,8 @@ class PodStrategy(Strategy):
         default_pod(obj)
 
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
+        drop_disabled(obj["spec"])
+        merge_match_label_keys(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
         if obj.get("spec", {}).get("schedulingGates"):
             obj["status"]["conditions"] = [
@@ -45,6 +56,15 @@ class PodStrategy(Strategy):
 
     def validate(self, obj: Object) -> list[FieldError]:
         return validate_pod_create(obj)
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_pod_update(obj, old)
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_pod_status(obj, old)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        return pod_warnings(obj, old)
 
     def grace_period_seconds(self, obj: Object, requested: int | None) -> int:
         spec = obj.get("spec") or {}
@@ -100,3 +120,24 @@ class EphemeralContainersStrategy(StatusStrategy):
         if added:
             obj["spec"]["ephemeralContainers"] = added
         obj["status"] = dict(old.get("status") or {})
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_ephemeral_update(obj, old)
+
+
+class ResizeStrategy(StatusStrategy):
+    """Only the resources of containers, and their resize policies, change."""
+
+    def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
+        wanted = obj.get("spec") or {}
+        obj["spec"] = copy.deepcopy(old.get("spec") or {})
+        for kind in ("containers", "initContainers"):
+            named = {item.get("name"): item for item in wanted.get(kind) or ()}
+            for container in obj["spec"].get(kind) or ():
+                change = named.get(container.get("name"))
+                if change is not None:
+                    container["resources"] = change.get("resources") or {}
+        obj["status"] = dict(old.get("status") or {})
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        return validate_resize(obj, old)

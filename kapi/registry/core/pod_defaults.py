@@ -44,6 +44,8 @@ def default_pod_spec(spec: Object) -> None:
     spec.setdefault("restartPolicy", "Always")
     spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("terminationGracePeriodSeconds", 30)
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     spec.setdefault("schedulerName", "default-scheduler")
     if spec.get("securityContext") is None:
         spec["securityContext"] = {}
@@ -192,7 +194,7 @@ def _default_pod_level_requests(spec: Object) -> None:
     requests = dict(resources.get("requests") or {})
     aggregate = aggregate_requests(spec)
     for name, quantity in limits.items():
-        if name in requests:
+        if name in requests or not (name in ("cpu", "memory") or name.startswith("hugepages-")):
             continue
         requests[name] = aggregate.get(name, quantity)
     if requests:
