@@ -48,6 +48,12 @@ def kubectl_path() -> Path:
     return tool("kubectl", hint="pip install -e '.[dev]'")
 
 
+def kapi_command() -> list[str | Path]:
+    """The installed `kapi`, or the module of this checkout where it is not installed."""
+    beside = Path(sys.executable).with_name("kapi")
+    return [beside] if beside.exists() else [sys.executable, "-m", "kapi.cli"]
+
+
 def run(
     command: Sequence[str | Path],
     *,
@@ -177,7 +183,11 @@ class Cluster:
 
     @property
     def environment(self) -> dict[str, str]:
-        return {"KUBECONFIG": str(self.kubeconfig), "KUBECACHEDIR": str(self.directory / "cache")}
+        return {
+            "KUBECONFIG": str(self.kubeconfig),
+            "KUBECACHEDIR": str(self.directory / "cache"),
+            "PYTHONPATH": str(ROOT),
+        }
 
     @property
     def kubectl(self) -> Client:
@@ -189,7 +199,7 @@ class Cluster:
         """`kapi COMMAND --data-dir ...`."""
         return run(
             [
-                tool("kapi", hint="pip install -e ."),
+                *kapi_command(),
                 command,
                 "--data-dir",
                 self.data_dir,
