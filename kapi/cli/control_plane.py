@@ -102,15 +102,16 @@ def _static_tokens(path: str) -> list[Authenticator]:
 
 @asynccontextmanager
 async def running_api_server(
-    settings: ClusterSettings, data: DataDir, pki: ClusterPki
+    settings: ClusterSettings, data: DataDir, pki: ClusterPki, store: Store | None = None
 ) -> AsyncIterator["ApiServer"]:
     """An API server that answers on all its addresses; stopped when the context is left.
 
-    Raises CliError if an address is taken.
+    `store` is used, and closed, instead of the one that `settings` name. Raises CliError if an
+    address is taken.
     """
     from kapi.server.api_server import ApiServer
 
-    store = await open_store(settings, data)
+    store = store or await open_store(settings, data)
     try:
         server = ApiServer(store, api_server_config(settings, pki))
         await server.start()

@@ -20,8 +20,9 @@ from kapi.cli.process import keep_running
 from kapi.cli.settings import ClusterSettings, DataDir
 from kapi.cli.simulated_nodes import run_simulated_nodes
 from kapi.client.client import Client
-from kapi.client.in_process import AsgiApp, InProcessTransport
+from kapi.client.in_process import InProcessTransport
 from kapi.controllers.manager import MANAGER
+from kapi.server.engine import Application
 
 
 async def run_control_plane(
@@ -41,7 +42,7 @@ async def run_control_plane(
 
 
 def start_components(
-    scope: env.TaskScope, app: AsgiApp, settings: ClusterSettings, ca_pem: str
+    scope: env.TaskScope, app: Application, settings: ClusterSettings, ca_pem: str
 ) -> None:
     """Start everything that `settings` wants beside the API server `app`, in `scope`."""
     # With SQLite there is exactly one control plane, so there is nobody to elect among.
