@@ -28,6 +28,8 @@ class KindSchema:
     version: str
     kind: str
     root: SchemaNode
+    status_is_separate: bool = False
+    """Is status written through its own subresource, so that other writes do not own it?"""
 
     @property
     def api_version(self) -> str:
@@ -57,4 +59,5 @@ def kind_schema(group: str, version: str, kind: str) -> KindSchema | None:
     name = definition_names().get((group, version, kind))
     if name is None:
         return None
-    return KindSchema(group, version, kind, definition_node(name))
+    root = definition_node(name)
+    return KindSchema(group, version, kind, root, status_is_separate="status" in root.properties)
