@@ -1,7 +1,7 @@
 """From watches to the cache and the queue: every change told as the event that may wake a pod."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
 from kapi import env
 from kapi.api.object import Object, is_deleting, labels_of, name_of, uid_of
@@ -28,6 +28,15 @@ STORAGE_CLASSES = ResourceRef(
 )
 BUDGETS = ResourceRef("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 
+OPTIONAL = (
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    STATEFUL_SETS,
+    STORAGE_CLASSES,
+    BUDGETS,
+)
+"""Kinds that a server may not have; without them there is less to consider."""
+
 _TERMINAL = ("Succeeded", "Failed")
 
 
@@ -48,8 +57,8 @@ class Observer:
         self._scheduler_name = scheduler_name
         self._wake = wake
 
-    def connect(self, informers: Informers) -> None:
-        """Follow everything that decides where a pod can go."""
+    def connect(self, informers: Informers, served: Container[ResourceRef]) -> None:
+        """Follow everything that decides where a pod can go; of `OPTIONAL` only what is served."""
         informers.get(NODES).add_handler(self.node_added, self.node_updated, self.node_deleted)
         informers.get(NAMESPACES).add_handler(
             self._namespace_changed,
@@ -63,16 +72,18 @@ class Observer:
             self._workloads.remove_service,
         )
         for resource in (REPLICA_SETS, REPLICATION_CONTROLLERS, STATEFUL_SETS):
-            self._follow_owners(informers, resource)
+            if resource in served or resource not in OPTIONAL:
+                self._follow_owners(informers, resource)
         volumes = self._volumes
-        self._follow_volumes(
-            informers, PERSISTENT_VOLUME_CLAIMS, volumes.set_claim, volumes.remove_claim
-        )
-        self._follow_volumes(
-            informers, PERSISTENT_VOLUMES, volumes.set_volume, volumes.remove_volume
-        )
-        self._follow_volumes(informers, STORAGE_CLASSES, volumes.set_class, volumes.remove_class)
-        informers.get(BUDGETS)
+        for resource, put, drop in (
+            (PERSISTENT_VOLUME_CLAIMS, volumes.set_claim, volumes.remove_claim),
+            (PERSISTENT_VOLUMES, volumes.set_volume, volumes.remove_volume),
+            (STORAGE_CLASSES, volumes.set_class, volumes.remove_class),
+        ):
+            if resource in served:
+                self._follow_volumes(informers, resource, put, drop)
+        if BUDGETS in served:
+            informers.get(BUDGETS)
         informers.get(PODS).add_handler(self.pod_added, self.pod_updated, self.pod_deleted)
 
     # -- nodes ---------------------------------------------------------------------------------

@@ -13,19 +13,20 @@ from typing import Any
 from kapi import env
 from kapi.api.errors import ApiError
 from kapi.api.object import is_deleting, uid_of
-from kapi.client.client import PODS, Client
+from kapi.client.client import PODS, Client, ResourceRef
 from kapi.client.events import EventRecorder
 from kapi.client.informers import Informers
 from kapi.scheduler.algorithm import Algorithm
 from kapi.scheduler.binder import Failure, VolumesNotBound, Writer, describe_error
 from kapi.scheduler.framework import FitError, Placement
 from kapi.scheduler.messages import fit_error_text
-from kapi.scheduler.observer import BUDGETS, Observer
+from kapi.scheduler.observer import BUDGETS, OPTIONAL, Observer
 from kapi.scheduler.plugins.volume_binding import VolumeBinding
 from kapi.scheduler.pod_info import PodInfo, pod_info
 from kapi.scheduler.preemption import PLUGIN as PREEMPTION
 from kapi.scheduler.preemption import Planner, Preemption
 from kapi.scheduler.queue import QueuedPod
+from kapi.scheduler.served import served_resources
 from kapi.scheduler.state import State
 from kapi.scheduler.volumes import VolumeDecision
 
@@ -54,6 +55,8 @@ class Scheduler:
     ) -> None:
         self.name = name
         self.state = State()
+        self._client = client
+        self._served: frozenset[ResourceRef] = frozenset()
         self._own_informers = informers is None
         self._informers = informers or Informers(client)
         self._own_recorder = recorder is None
@@ -71,7 +74,8 @@ class Scheduler:
 
     async def run(self) -> None:
         """Schedule until cancelled; nothing is left running afterwards."""
-        self._observer.connect(self._informers)
+        self._served = await served_resources(self._client, OPTIONAL)
+        self._observer.connect(self._informers, self._served)
         if self._own_informers:
             self._informers.start()
         try:
@@ -218,7 +222,7 @@ class Scheduler:
         return self._planner.plan(
             pod,
             error,
-            list(self._informers.get(BUDGETS).list()),
+            list(self._informers.get(BUDGETS).list()) if BUDGETS in self._served else [],
             nominated=self.state.nominations.node_of(pod.uid),
             offset=env.random().randrange(nodes),
         )
