@@ -77,6 +77,10 @@ class Resource:
     create_only: bool = False
     """Nothing is stored: a POST is a question, and the answer is the object with its status."""
 
+    def __post_init__(self) -> None:
+        if not self.singular:
+            object.__setattr__(self, "singular", self.kind.lower())
+
     @property
     def gvk(self) -> GroupVersionKind:
         return GroupVersionKind(self.group, self.version, self.kind)

@@ -29,7 +29,6 @@ _STATUS_COUNTS = (
     "updatedReplicas",
     "readyReplicas",
     "availableReplicas",
-    "unavailableReplicas",
 )
 
 
@@ -128,6 +127,7 @@ class DeploymentStrategy(Strategy):
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         status = obj.get("status") or {}
         errors = status_counts(status, _STATUS_COUNTS)
+        errors += not_negative(status.get("unavailableReplicas"), "status.unavailableReplicas")
         collisions = status.get("collisionCount")
         before = (old.get("status") or {}).get("collisionCount") or 0
         if (collisions or 0) < before:

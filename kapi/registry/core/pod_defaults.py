@@ -28,10 +28,27 @@ def default_pod(obj: Object) -> None:
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
         _requests_from_limits(resources)
+    _default_status(obj.get("status") or {})
     if spec.get("enableServiceLinks") is None:
         spec["enableServiceLinks"] = True
     if spec.get("resources"):
         _default_pod_level_requests(spec)
+
+
+def _default_status(status: Object) -> None:
+    """Times that upstream writes even when they are unknown."""
+    for condition in status.get("conditions") or ():
+        for field in ("lastProbeTime", "lastTransitionTime"):
+            condition.setdefault(field, None)
+    for kind in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+        for container in status.get(kind) or ():
+            for field in ("state", "lastState"):
+                state = container.setdefault(field, {})
+                if state.get("running") is not None:
+                    state["running"].setdefault("startedAt", None)
+                if state.get("terminated") is not None:
+                    for moment in ("startedAt", "finishedAt"):
+                        state["terminated"].setdefault(moment, None)
 
 
 def default_pod_template(template: Object) -> None:

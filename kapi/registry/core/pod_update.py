@@ -205,7 +205,7 @@ def validate_resize(new: Object, old: Object) -> list[FieldError]:
 
 def _other_resources(pod: Object) -> list[Any]:
     """What a resize must leave alone in each container's resources."""
-    found = []
+    found: list[Any] = []
     for kind in ("containers", "initContainers"):
         for container in (pod.get("spec") or {}).get(kind) or ():
             resources = container.get("resources") or {}

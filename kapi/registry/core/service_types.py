@@ -3,7 +3,6 @@
 from kapi.api.object import Object
 
 HEADLESS = "None"
-CLUSTER_TYPES = ("ClusterIP", "NodePort", "LoadBalancer")
 
 
 def is_headless(spec: Object) -> bool:
@@ -12,8 +11,8 @@ def is_headless(spec: Object) -> bool:
 
 
 def needs_cluster_ip(spec: Object) -> bool:
-    """Even a headless Service has a value there."""
-    return spec.get("type") in CLUSTER_TYPES
+    """Even a headless Service has a value there. A spec without a type is no Service yet."""
+    return spec.get("type") not in (None, "ExternalName")
 
 
 def needs_node_ports(spec: Object) -> bool:
