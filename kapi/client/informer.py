@@ -63,8 +63,9 @@ def by_owner(obj: Object) -> Iterable[str]:
 class Informer:
     """Keeps `get`, `list` and `by_index` current while `run` runs.
 
-    `accept` may ask for PartialObjectMetadata. managedFields are dropped from what is kept: no
-    component reads them, and the server restores them when an update comes without.
+    `accept` may ask for PartialObjectMetadata; `keep` may cut an object down to what its readers
+    need. managedFields are always dropped: no component reads them, and the server restores them
+    when an update comes without.
     """
 
     def __init__(
@@ -76,8 +77,10 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         accept: str = JSON,
+        keep: Callable[[Object], Object] | None = None,
     ) -> None:
         self.resource = resource
+        self._keep = keep
         self._client = client
         self._namespace = namespace
         self._accept = accept
@@ -255,6 +258,8 @@ class Informer:
 
     def _put(self, key: str, obj: Object) -> None:
         obj["metadata"].pop("managedFields", None)
+        if self._keep is not None:
+            obj = self._keep(obj)
         old = self._objects.get(key)
         if old is not None and uid_of(old) != uid_of(obj):
             # Deleted and created again while nobody watched.

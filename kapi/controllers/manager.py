@@ -12,8 +12,21 @@ from kapi.client.leader_election import LeaderElection, LeaderElectionConfig, wi
 from kapi.controllers.context import Controller, ControllerContext
 from kapi.controllers.deployment.controller import NAME as DEPLOYMENT
 from kapi.controllers.deployment.controller import DeploymentController
+from kapi.controllers.endpoints.controller import NAME as ENDPOINTS
+from kapi.controllers.endpoints.controller import EndpointsController
+from kapi.controllers.endpointslice.controller import NAME as ENDPOINT_SLICE
+from kapi.controllers.endpointslice.controller import EndpointSliceController
+from kapi.controllers.endpointslice.mirroring import NAME as MIRRORING
+from kapi.controllers.endpointslice.mirroring import EndpointSliceMirroringController
+from kapi.controllers.garbage_collector.controller import NAME as GARBAGE_COLLECTOR
+from kapi.controllers.garbage_collector.controller import GarbageCollector
+from kapi.controllers.namespace.controller import NAME as NAMESPACE
+from kapi.controllers.namespace.controller import NamespaceController
 from kapi.controllers.node_ipam.controller import NodeIpamController
 from kapi.controllers.node_ipam.plan import DEFAULT_CLUSTER_CIDR, DEFAULT_MASK, Blocks
+from kapi.controllers.node_lifecycle.controller import NAME as NODE
+from kapi.controllers.node_lifecycle.controller import NodeLifecycleController
+from kapi.controllers.node_lifecycle.plan import GRACE_SECONDS
 from kapi.controllers.pod_gc.controller import NAME as POD_GC
 from kapi.controllers.pod_gc.controller import PodGarbageCollector
 from kapi.controllers.pod_gc.plan import TERMINATED_THRESHOLD
@@ -26,9 +39,10 @@ from kapi.controllers.root_ca.controller import NAME as ROOT_CA
 from kapi.controllers.root_ca.controller import RootCaPublisher
 from kapi.controllers.service_account.controller import NAME as SERVICE_ACCOUNT
 from kapi.controllers.service_account.controller import ServiceAccountController
+from kapi.controllers.taint_eviction.controller import NAME as TAINT_EVICTION
+from kapi.controllers.taint_eviction.controller import TaintEvictionController
 
 MANAGER = "kube-controller-manager"
-NODE = "node-controller"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +54,7 @@ class ControllerManagerOptions:
     node_cidr_mask: int = DEFAULT_MASK
     service_cidr: str = "10.96.0.0/16"
     allocate_node_cidrs: bool = True
+    node_monitor_grace_seconds: float = GRACE_SECONDS
     terminated_pod_threshold: int = TERMINATED_THRESHOLD
     leader_elect: bool = False
     host: str = "localhost"
@@ -106,7 +121,16 @@ class ControllerManager:
         yield ServiceAccountController(self._context(SERVICE_ACCOUNT))
         if options.ca_pem:
             yield RootCaPublisher(self._context(ROOT_CA), options.ca_pem)
+        yield EndpointsController(self._context(ENDPOINTS))
+        yield EndpointSliceController(self._context(ENDPOINT_SLICE))
+        yield EndpointSliceMirroringController(self._context(MIRRORING))
+        yield NamespaceController(self._context(NAMESPACE))
+        yield GarbageCollector(self._context(GARBAGE_COLLECTOR), self._client)
+        node = self._context(NODE)
+        yield NodeLifecycleController(node, options.node_monitor_grace_seconds)
+        # Upstream's taint eviction acts as the node controller and signs events by its own name.
+        yield TaintEvictionController(self._context(NODE, TAINT_EVICTION))
         yield PodGarbageCollector(self._context(POD_GC), options.terminated_pod_threshold)
         if options.allocate_node_cidrs:
             blocks = Blocks(options.cluster_cidr, options.node_cidr_mask)
-            yield NodeIpamController(self._context(NODE), blocks, options.service_cidr)
+            yield NodeIpamController(node, blocks, options.service_cidr)

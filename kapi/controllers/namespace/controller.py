@@ -2,7 +2,7 @@
 
 from kapi import env
 from kapi.api.errors import ApiError, Conflict, MethodNotAllowed, NotFound
-from kapi.api.object import Object, is_deleting, name_of, uid_of
+from kapi.api.object import Object, is_deleting, name_of, namespace_of, uid_of
 from kapi.client.client import METADATA_LIST, NAMESPACES, PODS, ResourceRef
 from kapi.client.reconcile import LoopOptions, ReconcileLoop
 from kapi.controllers.context import ControllerContext
@@ -35,12 +35,20 @@ class NamespaceController:
         self._client = context.client
         self._grace = grace
         self._namespaces = context.informers.get(NAMESPACES)
+        self._pods = context.informers.get(PODS)
         self._loop = ReconcileLoop(NAME, self.reconcile, _OPTIONS)
         self._namespaces.add_handler(self._seen, lambda _, new: self._seen(new), lambda _: None)
+        # Upstream sleeps for half the grace period; the last pod's end is a better alarm clock.
+        self._pods.add_handler(lambda _: None, lambda _, __: None, self._pod_gone)
 
     def _seen(self, namespace: Object) -> None:
         if is_deleting(namespace):
             self._loop.queue.add_after(name_of(namespace), self._grace)
+
+    def _pod_gone(self, pod: Object) -> None:
+        namespace = self._namespaces.get(namespace_of(pod))
+        if namespace is not None and is_deleting(namespace):
+            self._loop.queue.add(name_of(namespace))
 
     async def run(self) -> None:
         await self._namespaces.wait_synced()
