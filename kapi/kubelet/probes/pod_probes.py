@@ -48,12 +48,16 @@ class PodProbes:
         self._scope.spawn(worker.run(), f"{kind} probe of {container['name']}")
 
     def hurry(self) -> None:
-        """A container that runs and is not ready yet gets an extra readiness probe."""
+        """Probes that decide whether a running container counts are not left to the next tick.
+
+        Readiness is asked again each time, as upstream does; startup once per container.
+        """
         for (name, kind), worker in self._workers.items():
             newest = self._owner.view.newest(name)
             if newest is None or newest.state != "running":
                 continue
-            if self._owner.probes.get(newest.id, kind) is None:
+            unready = kind == "readiness" and not self._owner.probes.get(newest.id, kind)
+            if unready or (kind == "startup" and not worker.knows(newest.id)):
                 worker.trigger()
 
     async def close(self) -> None:

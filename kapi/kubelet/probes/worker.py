@@ -63,6 +63,10 @@ class ProbeWorker:
         """Ask at once instead of at the next tick."""
         self._now.set()
 
+    def knows(self, container_id: str) -> bool:
+        """Whether this instance has been looked at already."""
+        return self._container_id == container_id
+
     async def run(self) -> None:
         while True:
             spec = self._spec()
@@ -94,7 +98,8 @@ class ProbeWorker:
         if self._on_hold:
             return True
         if found.state != "running":
-            self._set(found, False) if self.kind == "readiness" else None
+            if self.kind == "readiness":
+                self._set(found, False)
             return True
         if is_deleting(self._owner.pod) and self.kind != "readiness":
             self._set(found, True)

@@ -1,0 +1,144 @@
+"""One pod as its worker knows it: the API's copy, the runtime's view, and what follows."""
+
+from collections.abc import Mapping
+from contextlib import aclosing
+from typing import Any
+
+from kapi import env
+from kapi.api.object import Object, namespace_of, uid_of
+from kapi.kubelet import labels
+from kapi.kubelet.backoff import BackOff
+from kapi.kubelet.container_status import Reason, StatusFacts
+from kapi.kubelet.environment import references
+from kapi.kubelet.object_cache import Key
+from kapi.kubelet.pod_view import PodView, ProbeResults, pod_view
+from kapi.kubelet.runtime.interface import Container, LogOptions, RuntimeFailure, RuntimeUnavailable
+from kapi.kubelet.services import PodServices
+from kapi.kubelet.status import compute_status
+from kapi.kubelet.volumes.payloads import object_references
+from kapi.kubelet.volumes.pod_volumes import PodVolumes, used_volumes
+
+_MESSAGE_BYTES = 4096
+_FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
+
+
+class PodState:
+    """`status` is the last one computed; before the first, what the API has."""
+
+    def __init__(self, services: PodServices, pod: Object) -> None:
+        self.services = services
+        self.pod = pod
+        self.uid = uid_of(pod)
+        self.view = PodView()
+        self.probes = ProbeResults()
+        self.status: Object = pod.get("status") or {}
+        self.reasons: dict[str, Reason] = {}
+        self.messages: dict[str, str] = {}
+        self.actual_resources: dict[str, Object] = {}
+        self.back_off = BackOff()
+        self.volumes = PodVolumes(services.client, services.objects, services.pod_root(self.uid))
+        self._adopted = False
+
+    def address(self) -> str:
+        """Where probes and hooks reach the pod."""
+        if self.pod["spec"].get("hostNetwork"):
+            return "".join(self.services.node.host_ips[:1])
+        return "".join(self.view.ips[:1])
+
+    async def observe(self) -> None:
+        """Look at the runtime. Raises RuntimeUnavailable."""
+        self.view = pod_view(await self.services.runtime.list_sandboxes(self.uid))
+        present = {container.id for container in self.view.containers()}
+        self.probes.forget_except(present)
+        self.messages = {key: text for key, text in self.messages.items() if key in present}
+        for container in self.view.containers():
+            if container.state == "exited" and container.id not in self.messages:
+                self.messages[container.id] = await self._last_words(container)
+        if not self._adopted:
+            self._adopted = True
+            self._carry_over()
+
+    def _carry_over(self) -> None:
+        """After a restart of the kubelet: what was ready stays ready until a probe says no."""
+        reported = (
+            *(self.status.get("containerStatuses") or ()),
+            *(self.status.get("initContainerStatuses") or ()),
+        )
+        for status in reported:
+            newest = self.view.newest(status["name"])
+            if newest is None or not status.get("containerID", "").endswith(newest.id):
+                continue
+            if status.get("started"):
+                self.probes.set(newest.id, "startup", True)
+            if status.get("ready"):
+                self.probes.set(newest.id, "readiness", True)
+
+    async def _last_words(self, container: Container) -> str:
+        """The termination message: the file, or the end of the log where that is the policy."""
+        path, text = container.labels.get(labels.TERMINATION_FILE, ""), ""
+        if path:
+            try:
+                data = await env.in_thread(env.read_bytes, path)
+                text = data[:_MESSAGE_BYTES].decode(errors="replace")
+            except OSError:
+                pass
+        policy = container.labels.get(labels.TERMINATION_POLICY)
+        if text or policy != "FallbackToLogsOnError" or container.exit_code == 0:
+            return text
+        return await self._log_tail(container.id)
+
+    async def _log_tail(self, container_id: str) -> str:
+        data = b""
+        try:
+            pieces: Any = self.services.runtime.logs(
+                container_id, LogOptions(tail_lines=_FALLBACK_LINES)
+            )
+            async with aclosing(pieces):
+                async for piece in pieces:
+                    data = (data + piece)[-_FALLBACK_BYTES:]
+        except RuntimeUnavailable:
+            raise
+        except RuntimeFailure:
+            return ""
+        return data.decode(errors="replace")
+
+    def compute(self, *, terminal: bool = False) -> Object:
+        """The status that follows from the last look."""
+        facts = StatusFacts(
+            view=self.view,
+            probes=self.probes,
+            now=env.timestamp(),
+            runtime_name=self.services.runtime.name,
+            host_ips=self.services.node.host_ips,
+            reasons=self.reasons,
+            messages=self.messages,
+            resources=self.actual_resources,
+            terminal=terminal,
+        )
+        return compute_status(self.pod, self.status, facts)
+
+    def reported_status(self, name: str) -> Mapping[str, Any]:
+        """The last status of a container by name, or an empty mapping."""
+        for group in ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses"):
+            for status in self.status.get(group) or ():
+                if status["name"] == name:
+                    found: Mapping[str, Any] = status
+                    return found
+        return {}
+
+    def object_keys(self) -> set[Key]:
+        """Every ConfigMap and Secret the pod may need on this node."""
+        namespace, spec = namespace_of(self.pod), self.pod["spec"]
+        keys: set[Key] = set()
+        for group in ("containers", "initContainers", "ephemeralContainers"):
+            for container in spec.get(group) or ():
+                keys.update((kind, namespace, name) for kind, name in references(container))
+        if self.services.config.manage_volumes:
+            for volume in used_volumes(self.pod):
+                keys.update((kind, namespace, name) for kind, name in object_references(volume))
+        keys.update(
+            ("Secret", namespace, secret["name"])
+            for secret in spec.get("imagePullSecrets") or ()
+            if secret.get("name")
+        )
+        return {key for key in keys if key[2]}
