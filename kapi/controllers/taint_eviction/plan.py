@@ -1,4 +1,7 @@
-"""How long a pod may stay on a tainted node. Pure. Source: upstream `pkg/controller/tainteviction`."""
+"""How long a pod may stay on a tainted node. Pure.
+
+Source: upstream `pkg/controller/tainteviction`.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
