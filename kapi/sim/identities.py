@@ -1,6 +1,7 @@
 """Who the parts of a simulated cluster are, and the API server's trust in them."""
 
 from dataclasses import dataclass
+from typing import cast
 
 from kapi import env
 from kapi.api.object import Object
@@ -8,7 +9,9 @@ from kapi.api.user import GROUP_AUTHENTICATED, GROUP_MASTERS, SERVICE_ACCOUNT_PR
 from kapi.auth.authenticators import UnionAuthenticator
 from kapi.auth.authorizers import cluster_authorizer
 from kapi.auth.tokens import IssuedToken
+from kapi.client.in_process import AsgiApp, InProcessTransport
 from kapi.controllers.manager import MANAGER
+from kapi.server.api_server import ApiServer
 from kapi.server.config import ApiServerConfig
 
 ADMIN = UserInfo("kapi:simulation", groups=(GROUP_MASTERS, GROUP_AUTHENTICATED))
@@ -54,6 +57,12 @@ def controller_user(name: str) -> UserInfo:
 
 def node_user(name: str) -> UserInfo:
     return UserInfo(f"system:node:{name}", groups=("system:nodes", GROUP_AUTHENTICATED))
+
+
+def in_process(server: ApiServer, user: UserInfo) -> InProcessTransport:
+    """A way to the server for this user, with nothing in between."""
+    # The server's ASGI types are narrower (dict) than the transport's (any mutable mapping).
+    return InProcessTransport(cast(AsgiApp, server.app), user)
 
 
 def api_server_config() -> ApiServerConfig:

@@ -30,6 +30,8 @@ class Pods:
     def __init__(self) -> None:
         self.by_key: dict[str, Object] = {}
         self.checks: list[Check] = []
+        self.broken: InvariantBroken | None = None
+        """The first failure: raising inside a write would only reach who made the request."""
 
     def __call__(self, write: Write) -> None:
         if not write.key.startswith(PODS_PREFIX):
@@ -39,7 +41,10 @@ class Pods:
         if write.value is not None:
             after = self.by_key[write.key] = orjson.loads(write.value)
         for check in self.checks:
-            check(self, before, after)
+            try:
+                check(self, before, after)
+            except InvariantBroken as error:
+                self.broken = self.broken or error
 
     def matching(self, labels: dict[str, str]) -> list[Object]:
         return [

@@ -22,7 +22,7 @@ Observer = Callable[[Write], None]
 
 
 class ObservedStore:
-    """A MemoryStore that tells. Observers run inside the write and may raise to end the run."""
+    """A MemoryStore that tells. Observers run inside the write and must not raise."""
 
     def __init__(self) -> None:
         self._inner = MemoryStore()
