@@ -48,3 +48,13 @@ async def run_scheduler(client: Client, *, leader_elect: bool) -> None:
     config = LeaderElectionConfig(name="kube-scheduler", identity="")
     config = with_identity(config, socket.gethostname())
     await LeaderElection(client, config).run(lead)
+
+
+async def run_proxy(client: Client, settings: ClusterSettings, node_name: str) -> None:
+    """Service routing on this machine."""
+    raise NotImplementedError
+
+
+async def run_dns(client: Client, settings: ClusterSettings) -> None:
+    """Cluster DNS on this machine."""
+    raise NotImplementedError

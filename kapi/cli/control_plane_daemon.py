@@ -7,6 +7,7 @@ it would have as a process of its own, so the same permissions apply.
 import asyncio
 
 from kapi import env
+from kapi.auth.pki import ClusterPki
 from kapi.cli.components import run_controllers, run_scheduler
 from kapi.cli.control_plane import (
     KUBE_CONTROLLER_MANAGER,
@@ -18,7 +19,6 @@ from kapi.cli.errors import CliError
 from kapi.cli.identities import ensure_identities
 from kapi.cli.process import keep_running
 from kapi.cli.settings import ClusterSettings, DataDir
-from kapi.cli.simulated_nodes import run_simulated_nodes
 from kapi.client.client import Client
 from kapi.client.in_process import InProcessTransport
 from kapi.controllers.manager import MANAGER
@@ -35,16 +35,17 @@ async def run_control_plane(
     async with running_api_server(settings, data, pki) as server:
         scope = env.TaskScope()
         try:
-            start_components(scope, server.app, settings, pki.ca.cert_pem)
+            start_components(scope, server.app, settings, pki)
             await shutdown.wait()
         finally:
             await scope.close()
 
 
 def start_components(
-    scope: env.TaskScope, app: Application, settings: ClusterSettings, ca_pem: str
+    scope: env.TaskScope, app: Application, settings: ClusterSettings, pki: ClusterPki
 ) -> None:
     """Start everything that `settings` wants beside the API server `app`, in `scope`."""
+    ca_pem = pki.ca.cert_pem
     # With SQLite there is exactly one control plane, so there is nobody to elect among.
     leader_elect = bool(settings.etcd_servers)
 
@@ -60,7 +61,12 @@ def start_components(
         await run_scheduler(client, leader_elect=leader_elect)
 
     components = {"controller manager": controllers, "scheduler": scheduler}
+    if settings.simulated_nodes:
+        from kapi.cli.simulated_nodes import run_simulated_nodes
+
+        async def simulated_nodes() -> None:
+            await run_simulated_nodes(app, settings, pki)
+
+        components["simulated nodes"] = simulated_nodes
     for name, component in components.items():
         scope.spawn(keep_running(name, component), name)
-    if settings.simulated_nodes:
-        scope.spawn(run_simulated_nodes(app, settings), "simulated nodes")

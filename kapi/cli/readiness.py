@@ -1,13 +1,14 @@
 """Waits until a cluster can be used: the API answers, nodes are Ready, pods can be created."""
 
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 
 from kapi import env
 from kapi.api.errors import ApiError, NotFound
 from kapi.api.object import Object, condition_of, name_of
 from kapi.cli.errors import CliError
-from kapi.client.client import NODES, SERVICE_ACCOUNTS, Client
+from kapi.client.client import LEASES, NODES, SERVICE_ACCOUNTS, Client
 from kapi.client.https import HttpsTransport
 
 _POLL_SECONDS = 0.03
@@ -19,14 +20,20 @@ def admin_client(kubeconfig: Path) -> Client:
 
 
 class Readiness:
-    """One wait for one cluster. `check_alive` raises when waiting on is pointless."""
+    """One wait for one cluster that was started at `started`.
 
-    def __init__(self, client: Client, check_alive: Callable[[], None], timeout: float) -> None:
+    `check_alive` raises when waiting on is pointless.
+    """
+
+    def __init__(
+        self, client: Client, check_alive: Callable[[], None], timeout: float, started: datetime
+    ) -> None:
         self._client = client
         self._check_alive = check_alive
         self._deadline = env.monotonic() + timeout
         self._timeout = timeout
         self._missing = ""
+        self._started = started
 
     async def api_server(self) -> None:
         """Until `/readyz` says ok."""
@@ -35,8 +42,11 @@ class Readiness:
             await self._pause()
 
     async def nodes(self, names: set[str]) -> None:
-        """Until every node of `names` is Ready."""
-        while missing := names - await self._ready_nodes():
+        """Until every node of `names` is Ready and its kubelet has been heard of since the start.
+
+        A resumed cluster still shows its nodes as they were when it was stopped.
+        """
+        while missing := names - (await self._ready_nodes() & await self._heard_nodes()):
             self._missing = f"not Ready: {', '.join(sorted(missing)[:5])}"
             await self._pause()
 
@@ -60,6 +70,14 @@ class Readiness:
     async def _ready_nodes(self) -> set[str]:
         nodes = (await self._client.list(NODES)).get("items") or ()
         return {name_of(node) for node in nodes if is_ready(node)}
+
+    async def _heard_nodes(self) -> set[str]:
+        leases = (await self._client.list(LEASES, "kube-node-lease")).get("items") or ()
+        return {
+            name_of(lease)
+            for lease in leases
+            if env.parse_time(lease["spec"]["renewTime"]) >= self._started
+        }
 
     async def _pause(self) -> None:
         self._check_alive()

@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from kapi.cli.readiness import Readiness, admin_client
 from kapi.cli.settings import ClusterSettings, DataDir, load_settings, save_settings
 
 _READY_SECONDS = 120.0
+_EARLIEST = datetime.min.replace(tzinfo=UTC)
 
 
 class RuntimeChoice(StrEnum):
@@ -91,7 +93,8 @@ def _wishes(options: UpOptions) -> Wishes:
 async def _up(data: DataDir, options: UpOptions) -> None:
     progress = Progress()
     before = load_settings(data)
-    if before is not None and daemons.find(data, daemons.CONTROL_PLANE) is not None:
+    running = daemons.find(data, daemons.CONTROL_PLANE) is not None
+    if before is not None and running:
         typer.echo(f"kapi is already running in {data.root}; `kapi down` stops it.")
         settings = before
         if any(daemons.find(data, name) is None for name in _agents(settings)):
@@ -99,9 +102,10 @@ async def _up(data: DataDir, options: UpOptions) -> None:
     else:
         settings = await _prepare(data, options, before)
         progress.done("certificates and settings")
+    since = env.now() if not running else _EARLIEST
     started = _start_missing(data, settings)
     try:
-        await _wait(data, settings, progress)
+        await _wait(data, settings, since, progress)
     except (CliError, KeyboardInterrupt, asyncio.CancelledError):
         for name in reversed(started):
             daemons.stop(data, name)
@@ -161,10 +165,12 @@ def _alive_check(data: DataDir, settings: ClusterSettings) -> Callable[[], None]
     return check
 
 
-async def _wait(data: DataDir, settings: ClusterSettings, progress: "Progress") -> None:
+async def _wait(
+    data: DataDir, settings: ClusterSettings, since: datetime, progress: "Progress"
+) -> None:
     client = admin_client(data.kubeconfig)
     try:
-        ready = Readiness(client, _alive_check(data, settings), _READY_SECONDS)
+        ready = Readiness(client, _alive_check(data, settings), _READY_SECONDS, since)
         await ready.api_server()
         progress.done(f"API server at {settings.server_url}")
         names = {*settings.node_names, *settings.simulated_node_names}

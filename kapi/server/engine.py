@@ -127,30 +127,33 @@ async def _listen(
     secure: dict[str, Any] = {}
     if tls is not None:
         secure = {"ssl": tls_context(tls), "ssl_handshake_timeout": 10.0}
-    listener = _listener(host, port)
+    bound = listener(host, port)
     try:
-        return await asyncio.start_server(connected, sock=listener, backlog=1024, **secure)
+        return await asyncio.start_server(connected, sock=bound, backlog=1024, **secure)
     except BaseException:
-        listener.close()
+        bound.close()
         raise
 
 
-def _listener(host: str, port: int) -> socket.socket:
-    """A bound socket. The address need not exist yet: the pod bridge is made by the first pod."""
+def listener(host: str, port: int) -> socket.socket:
+    """A bound socket. The address need not exist yet: the pod bridge is made by the first pod.
+
+    Raises OSError if the address is taken.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    bound = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET:
-            listener.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
+            bound.setsockopt(socket.IPPROTO_IP, _IP_FREEBIND, 1)
         else:
-            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        listener.setblocking(False)
-        listener.bind((host, port))
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.setblocking(False)
+        bound.bind((host, port))
     except BaseException:
-        listener.close()
+        bound.close()
         raise
-    return listener
+    return bound
 
 
 async def _finish(connections: dict[Connection, asyncio.Task[None]]) -> None:

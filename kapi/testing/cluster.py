@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 from kapi import env
@@ -17,6 +18,7 @@ from kapi.cli.settings import ClusterSettings, DataDir
 from kapi.storage.memory import MemoryStore
 
 _READY_SECONDS = 30.0
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +85,7 @@ class _Runner:
         async with running_api_server(self._settings, self._data, pki, store) as server:
             scope = env.TaskScope()
             try:
-                start_components(scope, server.app, self._settings, pki.ca.cert_pem)
+                start_components(scope, server.app, self._settings, pki)
                 await self._until_ready()
                 self._ready.put(None)
                 await self._shutdown.wait()
@@ -93,7 +95,7 @@ class _Runner:
     async def _until_ready(self) -> None:
         client = admin_client(self._data.kubeconfig)
         try:
-            ready = Readiness(client, lambda: None, _READY_SECONDS)
+            ready = Readiness(client, lambda: None, _READY_SECONDS, _BEFORE_ALL)
             await ready.api_server()
             await ready.nodes(set(self._settings.simulated_node_names))
             await ready.default_service_account()

@@ -1,0 +1,78 @@
+"""The process of one real node: its kubelet, and on the first node the machine's proxy and DNS."""
+
+import asyncio
+
+from kapi import env
+from kapi.auth.pki import ClusterPki, kubelet_serving_spec, node_spec
+from kapi.cli.components import run_dns, run_proxy
+from kapi.cli.kubelets import KUBELET_PORT, Kubelets, free_port, kubelet_server, serving_files
+from kapi.cli.plan import can_route
+from kapi.cli.process import keep_running
+from kapi.cli.settings import CLUSTER_DOMAIN, ClusterSettings, DataDir
+from kapi.client.client import Client
+from kapi.client.https import HttpsTransport
+from kapi.kubelet.config import KubeletConfig
+from kapi.kubelet.kubelet import Kubelet
+from kapi.kubelet.runtime.docker import DockerNetwork, DockerRuntime
+
+
+async def run_node_agent(
+    data: DataDir, settings: ClusterSettings, node_name: str, shutdown: asyncio.Event
+) -> None:
+    """Until `shutdown` is set. Containers keep running; the next agent adopts them."""
+    scope = env.TaskScope()
+    first = settings.node_names[0] == node_name
+
+    async def kubelet() -> None:
+        await run_docker_node(data, settings, node_name)
+
+    components = {f"kubelet {node_name}": kubelet}
+    if first and can_route():
+
+        async def proxy() -> None:
+            await run_proxy(_client(data, "proxy", "kube-proxy"), settings, node_name)
+
+        async def dns() -> None:
+            await run_dns(_client(data, "dns", "kube-dns"), settings)
+
+        components |= {"proxy": proxy, "dns": dns}
+    try:
+        for name, component in components.items():
+            scope.spawn(keep_running(name, component), name)
+        await shutdown.wait()
+    finally:
+        await scope.close()
+
+
+async def run_docker_node(data: DataDir, settings: ClusterSettings, node_name: str) -> None:
+    """One kubelet over Docker with its server, until cancelled."""
+    client = _client(data, node_spec(node_name).name, "kubelet")
+    pki = ClusterPki(data.pki)
+    addresses = ["127.0.0.1", settings.bridge_address]
+    port = free_port(addresses, KUBELET_PORT)
+    pair = pki.pair(kubelet_serving_spec(node_name, ()).name)
+    network = DockerNetwork(subnet=settings.cluster_cidr)
+    runtime = DockerRuntime(node_name, network=network, scope=settings.cluster_id)
+    config = KubeletConfig(
+        node_name=node_name,
+        data_dir=str(data.node(node_name)),
+        node_ip=settings.bridge_address,
+        port=port,
+        cluster_dns=(settings.dns_service_ip,),
+        cluster_domain=CLUSTER_DOMAIN,
+    )
+    kubelet = Kubelet(client, config, runtime)
+    kubelets = Kubelets()
+    kubelets.add(kubelet)
+    tls = serving_files(pair, pki.ca.cert_file)
+    bind = [(address, port) for address in addresses]
+    try:
+        async with kubelet_server(kubelets, client, node_name, bind=bind, tls=tls):
+            await kubelet.run()
+    finally:
+        await client.close()
+
+
+def _client(data: DataDir, kubeconfig: str, user_agent: str) -> Client:
+    path = data.component_kubeconfig(kubeconfig)
+    return Client(HttpsTransport.from_kubeconfig(path), user_agent)
