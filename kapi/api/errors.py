@@ -151,6 +151,12 @@ class Forbidden(ApiError):
     code, reason = 403, "Forbidden"
 
 
+class PathForbidden(Forbidden):
+    """403 for a request that is not about a resource."""
+
+    always_details = True
+
+
 class NotFound(ApiError):
     code, reason = 404, "NotFound"
     always_details = True
@@ -164,6 +170,12 @@ class MethodNotAllowed(ApiError):
 class NotAcceptable(ApiError):
     code, reason = 406, "NotAcceptable"
     always_details = True
+
+
+class PlainNotAcceptable(NotAcceptable):
+    """406 without details: the object cannot take the form that was asked for."""
+
+    always_details = False
 
 
 class AlreadyExists(ApiError):
@@ -194,6 +206,7 @@ class UnsupportedMediaType(ApiError):
 
 class Invalid(ApiError):
     code, reason = 422, "Invalid"
+    always_details = True
 
 
 class TooManyRequests(ApiError):
@@ -202,6 +215,16 @@ class TooManyRequests(ApiError):
 
 class InternalError(ApiError):
     code, reason = 500, "InternalError"
+
+
+class UntypedError(InternalError):
+    """A plain error upstream: the Status has code 500, and neither reason nor details."""
+
+    def status(self) -> Object:
+        status = super().status()
+        status.pop("reason")
+        status.pop("details", None)
+        return status
 
 
 class ServerTimeout(ApiError):

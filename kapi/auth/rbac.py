@@ -151,7 +151,7 @@ class RbacAuthorizer:
         missing = uncovered_rules(self.rules_for(user, namespace), wanted)
         if not missing:
             return None
-        groups = ", ".join(f'"{group}"' for group in user.groups)
+        groups = " ".join(f'"{group}"' for group in user.groups)
         return (
             f'user "{user.name}" (groups=[{groups}]) is attempting to grant RBAC permissions '
             "not currently held:\n" + "\n".join(describe_rules(missing))

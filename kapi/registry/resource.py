@@ -86,6 +86,11 @@ class Resource:
         return GroupVersionKind(self.group, self.version, self.kind)
 
     @property
+    def stored_group(self) -> str:
+        """The group that validation messages name: an Event is a core Event in both groups."""
+        return self.storage_version.group if self.storage_version else self.group
+
+    @property
     def qualified(self) -> str:
         """`pods`, `deployments.apps`: the name in messages and RBAC."""
         return f"{self.plural}.{self.group}" if self.group else self.plural

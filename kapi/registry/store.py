@@ -11,7 +11,7 @@ from kapi.api import errors
 from kapi.api.object import Object, metadata
 from kapi.registry.errors import to_api_error
 from kapi.registry.options import DeleteOptions, Preconditions
-from kapi.registry.store_base import Backing, StoreBase, Written
+from kapi.registry.store_base import Backing, StoreBase, Written, same
 from kapi.registry.strategy import RequestContext
 from kapi.storage.cached import CachedObject
 from kapi.storage.errors import KeyNotFound, RevisionConflict, StorageError
@@ -67,7 +67,7 @@ class GenericStore(StoreBase):
                     meta["generation"] = metadata(old)["generation"]
             return await self._remove(current, new), True
         data = self._encode(new)
-        if data == self._encode(old):
+        if same(new, old):
             return Written(new, self.external_bytes(current)), False
         revision = await self.backing.store.update(current.key, data, current.revision)
         return self._written(new, data, revision), False

@@ -13,7 +13,7 @@ import orjson
 from kapi import env
 from kapi.api import errors
 from kapi.api.errors import FieldError
-from kapi.api.object import Object, metadata, name_of, uid_of
+from kapi.api.object import Object, metadata, name_of
 from kapi.api.object_meta import validate_object_meta, validate_object_meta_update
 from kapi.api.patch.apply import track_update
 from kapi.api.schema import kind_schema
@@ -131,12 +131,12 @@ class StoreBase:
     def _fill_new(self, ctx: RequestContext, obj: Object) -> None:
         meta = metadata(obj)
         if meta.get("resourceVersion"):
-            raise errors.InternalError("resourceVersion should not be set on objects to be created")
+            raise errors.UntypedError("resourceVersion should not be set on objects to be created")
         if self.resource.namespaced:
             meta["namespace"] = ctx.namespace
         else:
             meta.pop("namespace", None)
-        for owned in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        for owned in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink"):
             meta.pop(owned, None)
         meta["uid"] = env.uuid4()
         meta["creationTimestamp"] = env.timestamp()
@@ -146,20 +146,20 @@ class StoreBase:
     async def _create_named(self, ctx: RequestContext, obj: Object) -> Written:
         resource, strategy = self.resource, self.strategy
         name = name_of(obj)
+        self._track(ctx, None, obj)
         await self._admit("CREATE", ctx, obj, None)
         strategy.prepare_for_create(ctx, obj)
         if strategy.has_generation:
             metadata(obj)["generation"] = 1
         found = strategy.validate(obj) or self._meta_errors(obj)
         if found:
-            raise errors.object_invalid(resource.kind, resource.group, name, found)
+            raise errors.object_invalid(resource.kind, resource.stored_group, name, found)
         ctx.warnings.extend(strategy.warnings(obj, None))
         key = resource.key(ctx.namespace, name)
         allocation = await strategy.allocate(self.backing.store, ctx, obj, None)
         try:
             strategy.canonicalize(obj)
             await self._validate_admission("CREATE", ctx, obj, None)
-            self._track(ctx, None, obj)
             if ctx.dry_run:
                 if await self.backing.store.get(key) is not None:
                     raise errors.resource_already_exists(resource.plural, resource.group, name)
@@ -181,6 +181,15 @@ class StoreBase:
             namespaced=self.resource.namespaced,
             name_errors=lambda name, prefix: strategy.name_errors(name, prefix=prefix),
         )
+
+    def _meta_update_errors(self, new: Object, old: Object) -> list[FieldError]:
+        """Complaints about metadata, each twice.
+
+        Upstream's generic update and its strategies both check, and a Status carries the causes
+        of both.
+        """
+        found = validate_object_meta_update(metadata(new), metadata(old))
+        return 2 * (found + self._meta_errors(new))
 
     # Updating ----------------------------------------------------------------------------------
 
@@ -226,20 +235,19 @@ class StoreBase:
         self._check_preconditions(old, preconditions)
         self._check_version(new, old)
         self._restore_system_fields(ctx, new, old)
+        self._track(ctx, old, new)
         await self._admit("UPDATE", ctx, new, old)
         strategy.prepare_for_update(ctx, new, old)
         if strategy.has_generation:
             self._set_generation(new, old)
-        found = validate_object_meta_update(metadata(new), metadata(old))
-        found += strategy.validate_update(new, old)
+        found = self._meta_update_errors(new, old) + strategy.validate_update(new, old)
         if found:
-            raise errors.object_invalid(resource.kind, resource.group, name, found)
+            raise errors.object_invalid(resource.kind, resource.stored_group, name, found)
         ctx.warnings.extend(strategy.warnings(new, old))
         allocation = await strategy.allocate(self.backing.store, ctx, new, old)
         try:
             strategy.canonicalize(new)
             await self._validate_admission("UPDATE", ctx, new, old)
-            self._track(ctx, old, new)
             if ctx.dry_run:
                 metadata(new)["resourceVersion"] = metadata(old)["resourceVersion"]
                 return Written(new, orjson.dumps(new))
@@ -254,7 +262,7 @@ class StoreBase:
         if self._deletion_is_due(new):
             return await self._remove(current, new)
         data = self._encode(new)
-        if data == self._encode(old):
+        if same(new, old):
             metadata(new)["resourceVersion"] = str(current.revision)
             return Written(new, self.external_bytes(current))
         revision = await self.backing.store.update(current.key, data, current.revision)
@@ -276,25 +284,13 @@ class StoreBase:
                 "metadata.resourceVersion", 0, "must be specified for an update"
             )
             raise errors.object_invalid(self.resource.kind, self.resource.group, name, [problem])
-        uid = meta.get("uid")
-        if uid and uid != uid_of(old):
-            raise errors.resource_conflict(
-                self.resource.plural,
-                self.resource.group,
-                name,
-                f"Precondition failed: UID in precondition: {uid}, "
-                f"UID in object meta: {uid_of(old)}",
-            )
 
     def _restore_system_fields(self, ctx: RequestContext, new: Object, old: Object) -> None:
         meta, before = metadata(new), metadata(old)
-        for field in (
-            "uid",
-            "creationTimestamp",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "generation",
-        ):
+        for field in ("uid", "creationTimestamp", "resourceVersion"):
+            if not meta.get(field) or meta[field] == "0":
+                meta[field] = before[field]
+        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
             if field in before:
                 meta[field] = before[field]
             else:
@@ -342,18 +338,18 @@ class StoreBase:
         complaint = ""
         if wanted.uid and wanted.uid != meta.get("uid"):
             complaint = (
-                f"Precondition failed: UID in precondition: {wanted.uid}, "
-                f"UID in object meta: {meta.get('uid')}"
+                f"the UID in the precondition ({wanted.uid}) does not match the UID in record "
+                f"({meta.get('uid')}). The object might have been deleted and then recreated"
             )
         elif wanted.resource_version and wanted.resource_version != meta.get("resourceVersion"):
             complaint = (
-                "Precondition failed: ResourceVersion in precondition: "
-                f"{wanted.resource_version}, ResourceVersion in object meta: "
-                f"{meta.get('resourceVersion')}"
+                f"the ResourceVersion in the precondition ({wanted.resource_version}) does not "
+                f"match the ResourceVersion in record ({meta.get('resourceVersion')}). The object "
+                "might have been modified"
             )
         if complaint:
             raise errors.resource_conflict(
-                self.resource.plural, self.resource.group, name_of(obj), complaint
+                self.resource.kind, self.resource.group, name_of(obj), complaint
             )
 
     async def _admit(
@@ -417,3 +413,13 @@ async def _keep(allocation: Allocation | None) -> None:
 async def _give_back(allocation: Allocation | None) -> None:
     if allocation is not None:
         await allocation.revert()
+
+
+def same(new: Object, old: Object) -> bool:
+    """Would this update change nothing? The resourceVersion is the store's."""
+    meta, before = metadata(new), metadata(old)
+    return all(
+        meta.get(key) == before.get(key) for key in {*meta, *before} - {"resourceVersion"}
+    ) and {key: value for key, value in new.items() if key != "metadata"} == {
+        key: value for key, value in old.items() if key != "metadata"
+    }

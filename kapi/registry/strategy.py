@@ -127,7 +127,7 @@ class Strategy:
     )
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        """Complaints about metadata.name (generateName with `prefix`): a DNS subdomain by default."""
+        """Complaints about metadata.name, or generateName with `prefix`; a DNS subdomain here."""
         from kapi.api.names import dns_subdomain_errors
 
         return dns_subdomain_errors(name, prefix=prefix)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from kapi.api import errors
 from kapi.api.object import GroupVersionKind
+from kapi.api.object_meta import field_manager_errors
 from kapi.auth.interface import Authenticator, Authorizer, ObjectLookup
 from kapi.auth.rbac import RbacAuthorizer
 from kapi.registry.resource import Resource, Subresource
@@ -92,7 +93,7 @@ _OPTIONS_KIND = {
 def dry_run(exchange: Exchange) -> bool:
     """The dryRun parameter: only `All` is known."""
     values = exchange.query.get("dryRun", [])
-    bad = [value for value in values if value not in ("", "All")]
+    bad = [value for value in values if value != "All"]
     if bad:
         raise invalid_options(exchange.method, errors.not_supported("dryRun", values, ["All"]))
     return "All" in values
@@ -102,24 +103,15 @@ def field_manager(exchange: Exchange) -> str:
     """The fieldManager parameter, or the User-Agent up to its first slash."""
     manager = exchange.param("fieldManager")
     if manager:
-        if len(manager.encode()) > 128:
-            raise invalid_options(exchange.method, errors.too_long("fieldManager", 128))
-        for index, letter in enumerate(manager):
-            if not letter.isprintable():
-                raise invalid_options(
-                    exchange.method,
-                    errors.invalid(
-                        "fieldManager",
-                        manager,
-                        f"should only contain printable characters: {index}",
-                    ),
-                )
+        problems = field_manager_errors(manager, "fieldManager")
+        if problems:
+            raise invalid_options(exchange.method, *problems)
         return manager
     agent = exchange.header(b"user-agent").split("/")[0]
     return "".join(letter for letter in agent if letter.isprintable())[:128]
 
 
-def invalid_options(method: str, problem: errors.FieldError) -> errors.Invalid:
+def invalid_options(method: str, *problems: errors.FieldError) -> errors.Invalid:
     """422 for a bad write option, named after the options kind of the method."""
     kind = _OPTIONS_KIND.get(method, "CreateOptions")
-    return errors.object_invalid(kind, "meta.k8s.io", "", [problem])
+    return errors.object_invalid(kind, "meta.k8s.io", "", problems)

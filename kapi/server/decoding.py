@@ -9,7 +9,7 @@ import re
 import orjson
 
 from kapi.api import errors
-from kapi.api.decode import duplicate_fields, parse_json, parse_yaml
+from kapi.api.decode import duplicate_fields, parse_json, parse_yaml, yaml_duplicate_keys
 from kapi.api.object import GroupVersionKind, Object
 from kapi.api.schema import KindSchema, kind_schema
 from kapi.registry.strategy import Strategy
@@ -19,14 +19,24 @@ from openapi.protobuf import decode_envelope
 
 _SCHEME = 'in scheme "pkg/api/legacyscheme/scheme.go:30"'
 _GROUP_VERSION = re.compile(r"^[^/]*(/[^/]*)?$")
-FIELD_VALIDATIONS = ("Ignore", "Warn", "Strict")
+FIELD_VALIDATIONS = ("Ignore", "Strict", "Warn")
+
+
+# Versions upstream can still read though it no longer serves them.
+_RETIRED = {
+    "apps/v1": ("apps/v1beta1", "apps/v1beta2", "extensions/v1beta1"),
+    "events.k8s.io/v1": ("events.k8s.io/v1beta1",),
+    "policy/v1": ("policy/v1beta1",),
+    "discovery.k8s.io/v1": ("discovery.k8s.io/v1beta1",),
+}
+_META_KINDS = (("v1", "List"), ("v1", "Status"), ("v1", "DeleteOptions"))
 
 
 def field_validation(exchange: Exchange) -> str:
     """The request's fieldValidation; Warn is the default. Raises Invalid for anything else."""
     value = exchange.param("fieldValidation") or "Warn"
     if value not in FIELD_VALIDATIONS:
-        problem = errors.not_supported("fieldValidation", value, sorted(FIELD_VALIDATIONS))
+        problem = errors.not_supported("fieldValidation", value, ["", *FIELD_VALIDATIONS])
         kinds = {"POST": "CreateOptions", "PUT": "UpdateOptions", "PATCH": "PatchOptions"}
         raise errors.object_invalid(
             kinds.get(exchange.method, "CreateOptions"), "meta.k8s.io", "", [problem]
@@ -108,7 +118,13 @@ def check_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
         return
     group, _, version = api_version.rpartition("/")
     handled = f'{kind} in version "{version}" cannot be handled as a {gvk.kind}'
-    if kind_schema(group, version, kind) is None:
+    if kind == gvk.kind and api_version in _RETIRED.get(gvk.api_version, ()):
+        raise errors.BadRequest(
+            f"the API version in the data ({api_version}) does not match the expected API version "
+            f"({gvk.api_version})"
+        )
+    known = (api_version, kind) in _META_KINDS
+    if not known and kind_schema(group, version, kind) is None:
         raise errors.BadRequest(
             f'{handled}: no kind "{kind}" is registered for version "{api_version}" {_SCHEME}'
         )
@@ -118,13 +134,13 @@ def check_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
     )
 
 
-def judge_fields(exchange: Exchange, problems: list[str]) -> None:
-    """Deal with unknown and duplicate fields as fieldValidation asks."""
+def judge_fields(exchange: Exchange, problems: list[str], handled: str = "") -> None:
+    """Deal with unknown and duplicate fields as fieldValidation asks; `handled` starts a 400."""
     if not problems:
         return
     mode = field_validation(exchange)
     if mode == "Strict":
-        raise errors.BadRequest(f"strict decoding error: {', '.join(problems)}")
+        raise errors.BadRequest(f"{handled}strict decoding error: {', '.join(problems)}")
     if mode == "Warn":
         exchange.warnings.extend(problems)
 
@@ -164,7 +180,8 @@ async def read_object(
     problems = decode_with(schema, obj, gvk)
     if mode != "Ignore" and body_media_type(content_type) != PROTOBUF:
         problems = problems + _duplicates(body, content_type)
-    judge_fields(exchange, problems)
+    handled = f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
+    judge_fields(exchange, problems, handled)
     apply_defaults(obj, schema, strategy)
     return obj
 
@@ -172,7 +189,7 @@ async def read_object(
 def _duplicates(body: bytes, content_type: str) -> list[str]:
     """Duplicate keys, which the fast JSON reader does not see."""
     if body_media_type(content_type) == YAML:
-        return []
+        return yaml_duplicate_keys(body)
     return duplicate_fields(body)
 
 

@@ -117,8 +117,6 @@ class Exchange:
         headers = []
         if error.retry_after is not None:
             headers.append((b"retry-after", str(error.retry_after).encode()))
-        if isinstance(error, errors.Unauthorized):
-            headers.append((b"www-authenticate", b'Bearer realm="kapi"'))
         status = error.status()
         await self.respond(int(status["code"]), orjson.dumps(status), JSON, headers)
 

@@ -14,7 +14,7 @@ from kapi.server.discovery import AGGREGATED, Discovery
 from kapi.server.exchange import JSON, Exchange
 from kapi.server.health import Health
 from kapi.server.negotiation import split_media_type
-from kapi.server.openapi_documents import OpenApiDocuments
+from kapi.server.openapi_documents import OpenApiDocuments, respond_cached
 from kapi.server.router import unknown_path, wrong_method
 
 _TEXT = "text/plain; charset=utf-8"
@@ -132,8 +132,7 @@ class NonResourceHandler:
 
     async def _discovery_root(self, exchange: Exchange, aggregated: bytes, plain: Object) -> None:
         if wants_aggregated(exchange.header(b"accept")):
-            vary = [(b"vary", b"Accept")]
-            await exchange.respond(200, aggregated, AGGREGATED, vary)
+            await respond_cached(exchange, aggregated, AGGREGATED)
         else:
             await exchange.respond(200, orjson.dumps(plain), JSON, [(b"vary", b"Accept")])
 

@@ -38,7 +38,7 @@ class OpenApiDocuments:
 
     async def serve_v3_root(self, exchange: Exchange) -> None:
         body = await self._document("v3", lambda: orjson.dumps(v3.root_document(self._resources)))
-        await _respond_cached(exchange, body, JSON)
+        await respond_cached(exchange, body, JSON)
 
     async def serve_v3(self, exchange: Exchange, path: str) -> None:
         """`api/v1` or `apis/apps/v1`. Raises NotFound for what is not served."""
@@ -57,7 +57,7 @@ class OpenApiDocuments:
             return orjson.dumps(document)
 
         body = await self._document(f"v3 {group}/{version}", make)
-        await _respond_cached(exchange, body, JSON)
+        await respond_cached(exchange, body, JSON)
 
     async def serve_v2(self, exchange: Exchange) -> None:
         """JSON, or the protobuf form that kubectl insists on."""
@@ -67,15 +67,15 @@ class OpenApiDocuments:
             body = await self._document(
                 "v2 protobuf", lambda: v2.to_protobuf(v2.document(self._resources))
             )
-            await _respond_cached(exchange, body, _V2_PROTOBUF_REPLY)
+            await respond_cached(exchange, body, _V2_PROTOBUF_REPLY)
             return
         if accept and not any(media in ("", JSON, "*/*", "application/*") for media in medias):
             raise not_acceptable()
         body = await self._document("v2", lambda: orjson.dumps(v2.document(self._resources)))
-        await _respond_cached(exchange, body, JSON)
+        await respond_cached(exchange, body, JSON)
 
 
-async def _respond_cached(exchange: Exchange, body: bytes, content_type: str) -> None:
+async def respond_cached(exchange: Exchange, body: bytes, content_type: str) -> None:
     """With an ETag, so that kubectl's disk cache may answer for us; 304 when it already has it."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32].upper()}"'
     headers = [(b"etag", etag.encode()), (b"vary", b"Accept")]

@@ -8,22 +8,12 @@ import yaml
 
 from kapi import env
 from kapi.api import errors
-from kapi.api.object import Object
+from kapi.api.object import Object, split_api_version
 from kapi.registry.resource import Resource
 from kapi.registry.strategy import Column, Strategy
 from kapi.server.negotiation import YAML, Accepted
 
 _INCLUDE = ("", "None", "Metadata", "Object")
-
-# What a column of the same name means on every kind, as discovery of Table columns shows it.
-_STANDARD_DESCRIPTIONS = {
-    "Name": (
-        "Name must be unique within a namespace. Is required when creating resources, although "
-        "some resources may allow a client to request the generation of an appropriate name "
-        "automatically. Name is primarily intended for creation idempotence and configuration "
-        "definition."
-    ),
-}
 
 
 def include_object(value: str) -> str:
@@ -40,7 +30,7 @@ def column_definition(column: Column) -> Object:
         "name": column.name,
         "type": column.type,
         "format": column.format,
-        "description": column.description or _STANDARD_DESCRIPTIONS.get(column.name, ""),
+        "description": column.description,
         "priority": column.priority,
     }
 
@@ -123,10 +113,17 @@ def render_object(
     if form.as_kind == "PartialObjectMetadata":
         return encode(partial_metadata(obj, form.as_version), form)
     if form.as_kind == "PartialObjectMetadataList":
-        raise errors.NotAcceptable(
-            "you requested PartialObjectMetadataList, but the requested object is not a list"
+        raise errors.PlainNotAcceptable(
+            "you requested PartialObjectMetadataList, but the requested object is not a list "
+            f"({_go_type(obj)})"
         )
     return encode(obj, form)
+
+
+def _go_type(obj: Object) -> str:
+    """The internal type upstream names in its complaint."""
+    group, _version = split_api_version(str(obj.get("apiVersion", "v1")))
+    return f"*{group.split('.')[0] or 'core'}.{obj.get('kind')}"
 
 
 def list_document(resource: Resource, items: list[Object], meta: dict[str, Any]) -> Object:
@@ -157,7 +154,8 @@ def render_list(
         }
         return encode(document, form)
     if form.as_kind == "PartialObjectMetadata":
-        raise errors.NotAcceptable(
-            "you requested PartialObjectMetadata, but the requested object is a list"
+        list_type = _go_type({"kind": resource.list_kind, "apiVersion": resource.gvk.api_version})
+        raise errors.PlainNotAcceptable(
+            f"you requested PartialObjectMetadata, but the requested object is a list ({list_type})"
         )
     return encode(list_document(resource, objects, meta), form)

@@ -5,7 +5,7 @@ Source: k8s.io/apiserver `pkg/endpoints/request/requestinfo.go`.
 
 from dataclasses import dataclass
 
-_VERBS = {"POST": "create", "GET": "get", "HEAD": "get", "PUT": "update", "PATCH": "patch"}
+_VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch"}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
@@ -63,6 +63,10 @@ def parse(method: str, path: str, query: dict[str, list[str]]) -> RequestInfo:
     rest = "/".join(parts[3:])
     if rest and trailing:
         rest += "/"
+    if legacy_watch and name:
+        return RequestInfo(
+            True, "watch", path, group, version, namespace, resource, name, "", "", True
+        )
     if not name:
         verb = _collection_verb(verb, query)
         name = _selected_name(verb, query)

@@ -27,6 +27,14 @@ class Selection:
     def everything(self) -> bool:
         return self.labels is None and self.fields is None
 
+    def named(self, exchange: Exchange) -> "Selection":
+        """Narrowed to the name in the path, which only the old /watch/ paths have."""
+        if "/watch/" not in exchange.path:
+            return self
+        name = exchange.info.name
+        only = parse_field_selector(f"metadata.name={name}") if name else self.fields
+        return Selection(self.labels, only)
+
     def matches(self, entry: CachedObject) -> bool:
         if self.labels is not None and not self.labels.matches(entry.labels):
             return False
@@ -38,24 +46,14 @@ def selection_of(exchange: Exchange, resource: Resource) -> Selection:
     labels, fields = None, None
     text = exchange.param("labelSelector")
     if text:
-        try:
-            labels = parse_label_selector(text)
-        except errors.BadRequest as error:
-            raise errors.BadRequest(_unparsable("labelSelector", error.message)) from error
+        labels = parse_label_selector(text)
     text = exchange.param("fieldSelector")
     if text:
-        try:
-            fields = parse_field_selector(text)
-        except errors.BadRequest as error:
-            raise errors.BadRequest(_unparsable("fieldSelector", error.message)) from error
+        fields = parse_field_selector(text)
         known = (*_ALWAYS, *resource.strategy.selectable_fields({}))
         for field, _operator, _value in fields.requirements:
             if field not in known:
-                raise errors.BadRequest(
-                    f"Unable to find {_matcher_name(resource)} that match label selector "
-                    f'"{exchange.param("labelSelector")}", field selector "{text}": '
-                    f"{unsupported_field(resource, field)}"
-                )
+                raise errors.BadRequest(unsupported_field(resource, field))
     return Selection(labels, fields)
 
 
@@ -66,12 +64,3 @@ def unsupported_field(resource: Resource, field: str) -> str:
             f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
         )
     return f"field label not supported: {field}"
-
-
-def _matcher_name(resource: Resource) -> str:
-    version = f"{resource.group}/{resource.version}" if resource.group else f"/{resource.version}"
-    return f"{version}, Resource={resource.plural}"
-
-
-def _unparsable(parameter: str, why: str) -> str:
-    return why

@@ -83,6 +83,13 @@ class NamespaceStrategy(Strategy):
         """Generated names are known only now."""
         metadata(obj)["labels"] = {**labels_of(obj), NAME_LABEL: name_of(obj)}
 
+    def on_deletion(self, obj: Object) -> None:
+        obj.setdefault("status", {})["phase"] = "Terminating"
+
+    def blocks_removal(self, obj: Object) -> bool:
+        """The namespace controller empties it first, then takes its finalizer away."""
+        return bool((obj.get("spec") or {}).get("finalizers"))
+
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         return {"status.phase": (obj.get("status") or {}).get("phase") or ""}
 

@@ -12,7 +12,7 @@ from kapi.api.errors import (
     BadRequest,
     Conflict,
     FieldError,
-    InternalError,
+    UntypedError,
     not_supported,
     required,
     resource_conflict,
@@ -67,17 +67,7 @@ def validate_binding(binding: Object) -> list[FieldError]:
 
 def _aggregate(complaints: list[FieldError]) -> ApiError:
     texts = [str(item) for item in complaints]
-    return _UntypedError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
-
-
-class _UntypedError(InternalError):
-    """Upstream returns a plain error here, so the Status has code 500 and no reason."""
-
-    def status(self) -> Object:
-        found = super().status()
-        del found["reason"]
-        del found["details"]
-        return found
+    return UntypedError(texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]")
 
 
 def _refusal(pod: Object) -> str:

@@ -30,7 +30,7 @@ def forbidden(attributes: Attributes, reason: str) -> errors.Forbidden:
     user = attributes.user.name
     tail = f": {reason}" if reason else ""
     if not attributes.is_resource_request:
-        return errors.Forbidden(
+        return errors.PathForbidden(
             f'forbidden: User "{user}" cannot {attributes.verb} path "{attributes.path}"{tail}'
         )
     resource = attributes.resource

@@ -29,11 +29,22 @@ async def delete_options(call: Call) -> tuple[DeleteOptions, bool]:
     exchange = call.exchange
     body = await exchange.body()
     if body.strip():
-        sent = parse_object(body, exchange.header(b"content-type"), _KIND)
+        try:
+            sent = parse_object(body, exchange.header(b"content-type"), _KIND)
+        except errors.BadRequest as error:
+            raise errors.BadRequest(_plain(error.message)) from error
         _check_options_kind(sent, body)
     else:
         sent = _from_query(call)
     return checked_options(sent)
+
+
+def _plain(message: str) -> str:
+    """A decode error without the frame that only whole objects get."""
+    start = "(must be of type DeleteOptions): "
+    if start not in message:
+        return message
+    return message.split(start, 1)[1].rsplit(" (", 1)[0]
 
 
 def _check_options_kind(sent: Object, body: bytes) -> None:
@@ -41,8 +52,8 @@ def _check_options_kind(sent: Object, body: bytes) -> None:
     if kind != "DeleteOptions":
         version = str(sent.get("apiVersion") or "v1")
         raise errors.BadRequest(
-            f'{kind} in version "{version}" cannot be handled as a DeleteOptions: '
-            f"converting ({version}.{kind}) to (v1.DeleteOptions): unknown conversion"
+            f'no kind "{kind}" is registered for version "{version}" in scheme '
+            '"k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"'
         )
 
 
@@ -114,7 +125,9 @@ async def delete(call: Call) -> None:
     if gone and not call.strategy.returns_deleted_object:
         await call.exchange.respond(200, orjson.dumps(_success(call, written.obj)))
         return
-    await respond_written(call, 200, written)
+    # As upstream: an owner that waits for its dependents is accepted, not done.
+    waits = not gone and options.orphan_dependents is False
+    await respond_written(call, 202 if waits else 200, written)
 
 
 def _success(call: Call, obj: Object) -> Object:
@@ -160,5 +173,8 @@ async def delete_collection(call: Call) -> None:
     await asyncio.gather(
         *(one(name_of(obj), obj["metadata"].get("namespace", "")) for obj in objects)
     )
+    for obj in objects:
+        obj.pop("kind", None)
+        obj.pop("apiVersion", None)
     document = list_document(call.resource, objects, {"resourceVersion": str(page.revision)})
     await exchange.respond(200, encode(document, form), form.content_type)

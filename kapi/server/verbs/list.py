@@ -89,11 +89,17 @@ class ListQuery:
 
 def list_query(exchange: Exchange) -> ListQuery:
     """Read and check the parameters. Raises BadRequest and Invalid as upstream."""
+    seconds = exchange.param("timeoutSeconds")
+    if seconds and not seconds.lstrip("+-").isdigit():
+        raise errors.BadRequest(f'strconv.ParseInt: parsing "{seconds}": invalid syntax')
     text = exchange.param("limit")
     try:
         limit = max(0, int(text)) if text else 0
     except ValueError:
         raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if exchange.param("resourceVersion") == "0":
+        # As upstream: any version will do, and the whole list is at hand.
+        limit = 0
     query = ListQuery(
         limit,
         exchange.param("continue"),
@@ -102,13 +108,6 @@ def list_query(exchange: Exchange) -> ListQuery:
     )
     problems = []
     if query.match:
-        if query.token:
-            problems.append(
-                errors.forbidden(
-                    "resourceVersionMatch",
-                    "resourceVersionMatch is forbidden when continue is provided",
-                )
-            )
         if not query.version:
             problems.append(
                 errors.forbidden(
@@ -116,9 +115,18 @@ def list_query(exchange: Exchange) -> ListQuery:
                     "resourceVersionMatch is forbidden unless resourceVersion is provided",
                 )
             )
+        if query.token:
+            problems.append(
+                errors.forbidden(
+                    "resourceVersionMatch",
+                    "resourceVersionMatch is forbidden when continue is provided",
+                )
+            )
         if query.match not in ("Exact", "NotOlderThan"):
             problems.append(
-                errors.not_supported("resourceVersionMatch", query.match, ["Exact", "NotOlderThan"])
+                errors.not_supported(
+                    "resourceVersionMatch", query.match, ["Exact", "NotOlderThan", ""]
+                )
             )
         elif query.match == "Exact" and query.version == "0":
             problems.append(
@@ -137,7 +145,7 @@ def list_query(exchange: Exchange) -> ListQuery:
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
     if query.version and not query.version.isdigit():
         raise errors.BadRequest(
-            f'Invalid value: "{query.version}": strconv.ParseUint: parsing "{query.version}": '
+            f'invalid resource version: resourceVersion: Invalid value: "{query.version}": strconv.ParseUint: parsing "{query.version}": '
             "invalid syntax"
         )
     return query
@@ -275,9 +283,16 @@ async def list_(call: Call) -> None:
             f'{{"kind":"{resource.list_kind}","apiVersion":"{resource.gvk.api_version}",'
             f'"metadata":{orjson.dumps(meta).decode()},"items":['
         )
-        body = b"%b%b]}" % (head.encode(), b",".join(page.items))
+        typed = f'{{"kind":"{resource.kind}","apiVersion":"{resource.gvk.api_version}",'.encode()
+        items = [without_type(item, typed) for item in page.items]
+        body = b"%b%b]}" % (head.encode(), b",".join(items))
         await call.exchange.respond(200, body, JSON)
         return
     objects = [orjson.loads(item) for item in page.items]
     body = render_list(resource, objects, meta, form, include)
     await call.exchange.respond(200, body, form.content_type)
+
+
+def without_type(data: bytes, typed: bytes) -> bytes:
+    """An item as lists show it: kind and apiVersion are the list's to say."""
+    return b"{" + data[len(typed) :] if data.startswith(typed) else data

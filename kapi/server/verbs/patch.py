@@ -10,7 +10,7 @@ from typing import Any
 from kapi import env
 from kapi.api import errors
 from kapi.api.decode import duplicate_fields, parse_json, parse_yaml
-from kapi.api.object import Object, metadata
+from kapi.api.object import Object, metadata, split_api_version
 from kapi.api.patch.apply import apply_patch
 from kapi.api.patch.json_patch import apply_json_patch
 from kapi.api.patch.merge_patch import apply_merge_patch
@@ -26,6 +26,7 @@ from kapi.server.decoding import (
     judge_fields,
 )
 from kapi.server.negotiation import split_media_type
+from kapi.server.verbs.create import check_namespace
 from kapi.server.verbs.respond import respond_written
 from kapi.server.verbs.update import check_name
 
@@ -196,7 +197,10 @@ async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> N
         if metadata(applied).get("uid") or metadata(applied).get("resourceVersion"):
             raise
         new = merged(None)
-        metadata(new).setdefault("name", call.name)
+        if not metadata(new).get("name"):
+            raise errors.BadRequest(
+                "name is required for apply patch: metadata.name must be set"
+            ) from None
         written = await call.store.create(ctx, new)
         await respond_written(call, 201, written)
 
@@ -204,9 +208,11 @@ async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> N
 def _check_applied(call: Call, applied: Object) -> None:
     meta = metadata(applied)
     kind = call.resource.gvk
-    for field in ("apiVersion", "kind"):
-        if not applied.get(field):
-            raise errors.BadRequest(f"invalid object type: {field} must be set in an apply patch")
+    if not applied.get("apiVersion") or not applied.get("kind"):
+        group, version = split_api_version(str(applied.get("apiVersion") or ""))
+        raise errors.BadRequest(
+            f"invalid object type: {group}/{version}, Kind={applied.get('kind') or ''}"
+        )
     check_kind(applied, kind, b"")
     if meta.get("managedFields"):
         raise errors.BadRequest("metadata.managedFields must be nil")
@@ -215,11 +221,4 @@ def _check_applied(call: Call, applied: Object) -> None:
             f"the name of the object ({meta['name']}) does not match the name on the URL "
             f"({call.name})"
         )
-    meta["name"] = call.name
-    if call.resource.namespaced:
-        if meta.get("namespace") and meta["namespace"] != call.namespace:
-            raise errors.BadRequest(
-                "the namespace of the provided object does not match the namespace sent on the "
-                "request"
-            )
-        meta["namespace"] = call.namespace
+    check_namespace(call, applied)

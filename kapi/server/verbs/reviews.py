@@ -8,8 +8,11 @@ from typing import Any
 
 import orjson
 
+from kapi import env
 from kapi.api import errors
 from kapi.api.object import Object, metadata
+from kapi.api.patch.apply import track_update
+from kapi.api.schema import kind_schema
 from kapi.api.user import UserInfo
 from kapi.auth.interface import Attributes, Credentials
 from kapi.auth.rules import PolicyRule
@@ -31,7 +34,12 @@ async def create_review(call: Call) -> None:
     resource = call.resource
     if problems:
         raise errors.object_invalid(resource.kind, resource.group, "", problems)
-    del ctx
+    if resource.kind == "SelfSubjectReview":
+        meta["creationTimestamp"] = env.timestamp()
+    schema = kind_schema(resource.group, resource.version, resource.kind)
+    if schema is not None:
+        manager = ctx.field_manager or "unknown"
+        track_update(None, review, manager=manager, schema=schema, now=env.timestamp())
     review["status"] = await _REVIEWS[resource.kind](call, review)
     await call.exchange.respond(201, orjson.dumps(review))
 

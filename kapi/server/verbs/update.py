@@ -12,14 +12,9 @@ def check_name(call: Call, obj: Object) -> None:
     """The body's name must be the URL's. Raises BadRequest."""
     found = metadata(obj).get("name")
     if not found:
-        raise (
-            errors.BadRequest(
-                "the name of the object (based on URL) was undeterminable: name must be provided"
-            )
-            if not call.name
-            else errors.BadRequest(
-                f"the name of the object () does not match the name on the URL ({call.name})"
-            )
+        raise errors.BadRequest(
+            f"the name of the object ({call.name} based on URL) was undeterminable: "
+            "name must be provided"
         )
     if found != call.name:
         raise errors.BadRequest(
@@ -34,7 +29,10 @@ async def update(call: Call) -> None:
     check_name(call, obj)
     check_namespace(call, obj)
 
-    async def build(_old: Object) -> Object:
+    async def build(old: Object) -> Object:
+        uid = metadata(obj).get("uid")
+        if uid and uid != metadata(old)["uid"]:
+            raise uid_conflict(call, uid, metadata(old)["uid"])
         return private_copy(obj)
 
     try:
@@ -43,15 +41,19 @@ async def update(call: Call) -> None:
         if not call.strategy.allow_create_on_update or call.subresource is not None:
             raise
         if metadata(obj).get("uid"):
-            raise errors.resource_conflict(
-                call.resource.plural,
-                call.resource.group,
-                call.name,
-                f"Precondition failed: UID in precondition: {metadata(obj)['uid']}, "
-                "UID in object meta: ",
-            ) from None
+            raise uid_conflict(call, metadata(obj)["uid"], "") from None
         metadata(obj).pop("resourceVersion", None)
         written = await call.store.create(ctx, obj)
         await respond_written(call, 201, written)
         return
     await respond_written(call, 200, written)
+
+
+def uid_conflict(call: Call, wanted: str, found: str) -> errors.Conflict:
+    """409: the object that the body speaks of is not the one that is stored."""
+    return errors.resource_conflict(
+        call.resource.plural,
+        call.resource.group,
+        call.name,
+        f"Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}",
+    )

@@ -47,14 +47,13 @@ def watch_query(exchange: Exchange) -> WatchQuery:
     bookmarks = exchange.flag("allowWatchBookmarks")
     problems = []
     if initial is not None and match != "NotOlderThan":
-        if not match:
-            problems.append(
-                errors.forbidden(
-                    "resourceVersionMatch",
-                    "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
-                )
+        problems.append(
+            errors.forbidden(
+                "resourceVersionMatch",
+                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan",
             )
-        else:
+        )
+        if match:
             problems.append(errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
     if match and initial is None:
         problems.append(
@@ -187,7 +186,7 @@ async def watch(call: Call) -> None:
     form = _watch_form(call)
     include = call.include() if form.as_kind == "Table" else ""
     query = watch_query(exchange)
-    selection = selection_of(exchange, call.resource)
+    selection = selection_of(exchange, call.resource).named(exchange)
     writer = EventWriter(call, form, include, selection)
     resource = call.resource
     prefix = f"{resource.prefix}{call.namespace}/" if call.namespace else resource.prefix
