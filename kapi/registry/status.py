@@ -5,6 +5,7 @@ from typing import Any
 from kapi.api.errors import FieldError
 from kapi.api.object import Object, metadata
 from kapi.registry.strategy import RequestContext, Strategy
+from kapi.storage.interface import Store
 
 
 class StatusStrategy(Strategy):
@@ -45,6 +46,13 @@ class StatusStrategy(Strategy):
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         return self.main.validate_status(obj, old)
+
+    def blocks_removal(self, obj: Object) -> bool:
+        return self.main.blocks_removal(obj)
+
+    async def after_delete(self, storage: Store, obj: Object) -> None:
+        """A write to a subresource may take the last finalizer away."""
+        await self.main.after_delete(storage, obj)
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         return self.main.selectable_fields(obj)

@@ -73,9 +73,11 @@ async def test_a_deployment_makes_pods_scales_and_reports(cluster):
 
     async def available():
         live = await cluster.client.get(DEPLOYMENTS, "default", "web")
-        return condition_of(live["status"]["conditions"], "Progressing")["reason"] == (
-            "NewReplicaSetAvailable"
-        ) and live
+        return (
+            condition_of(live["status"]["conditions"], "Progressing")["reason"]
+            == ("NewReplicaSetAvailable")
+            and live
+        )
 
     found = await cluster.until(available)
     assert condition_of(found["status"]["conditions"], "Available")["status"] == "True"
@@ -137,9 +139,7 @@ async def test_recreate_never_mixes_versions(cluster):
 
     async def watch():
         async for _ in cluster.client.watch(PODS, "default"):
-            images = {
-                p["spec"]["containers"][0]["image"] for p in await cluster.pods(app="web")
-            }
+            images = {p["spec"]["containers"][0]["image"] for p in await cluster.pods(app="web")}
             mixed.append(len(images) > 1)
 
     watcher = asyncio.ensure_future(watch())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from kapi.api.object import Object, is_deleting, name_of, namespace_of, uid_of
+from kapi.api.object import Object, is_deleting, name_of, namespace_of, split_api_version, uid_of
 from kapi.client.client import ResourceRef
 
 FOREGROUND = "foregroundDeletion"
@@ -85,6 +85,7 @@ class Graph:
         node = self._nodes.get(uid)
         if node is None:
             node = self._nodes[uid] = Node(uid, resource, "", "", "", "")
+        was_virtual = node.virtual
         was_orphaning, was_waiting = node.orphaning, node.deleting_dependents
         before = node.owners
         metadata = obj["metadata"]
@@ -96,6 +97,10 @@ class Graph:
         node.deleting = is_deleting(obj)
         node.owners = tuple(metadata.get("ownerReferences") or ())
         self._relink(node, before, work)
+        if was_virtual:
+            for dependent in node.dependents.values():
+                if _misnames(dependent, node):
+                    work.delete[dependent.uid] = None
         if node.orphaning and not was_orphaning:
             work.orphan[uid] = None
         if node.deleting_dependents and not was_waiting:
@@ -146,6 +151,23 @@ class Graph:
                 )
                 work.delete[uid] = None
             owner.dependents[node.uid] = node
-            if uid not in old and owner.deleting_dependents:
-                # Came to be owned while its owner is going: it has to go too.
+            if uid not in old and (owner.deleting_dependents or _misnames(node, owner)):
+                # Came to be owned while its owner is going, or by somebody who is not there.
                 work.delete[node.uid] = None
+
+
+def _misnames(dependent: Node, owner: Node) -> bool:
+    """Does a reference give the owner's uid with another place? Then nobody is at that place."""
+    if owner.virtual:
+        return False
+    group, _ = split_api_version(owner.api_version)
+    return any(
+        reference["uid"] == owner.uid
+        and (
+            (owner.namespace and owner.namespace != dependent.namespace)
+            or reference.get("name") != owner.name
+            or reference.get("kind") != owner.kind
+            or split_api_version(reference.get("apiVersion", ""))[0] != group
+        )
+        for reference in dependent.owners
+    )
