@@ -56,7 +56,7 @@ def cluster(*options: str) -> Iterator[Cluster]:
         try:
             yield started
         finally:
-            started.down()
+            started.delete()
 
 
 def with_containers(plan: Plan) -> Iterator[Row]:

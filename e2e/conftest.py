@@ -35,7 +35,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory, images: None) -> Iterator[
         started.up()
         yield started
     finally:
-        started.down()
+        started.delete()
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def new_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[.
 
     yield make
     for cluster in made:
-        cluster.down()
+        cluster.delete()
 
 
 @pytest.fixture

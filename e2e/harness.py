@@ -218,7 +218,15 @@ class Cluster:
             raise CommandFailed(f"{error}\n{self.logs()}") from None
 
     def down(self) -> None:
+        """Stops it; objects and containers stay, and `up` resumes them."""
         self.kapi("down")
+
+    def delete(self) -> None:
+        """Stops it and removes its containers and data; the logs are kept in `directory`."""
+        if (self.data_dir / "logs").exists():
+            shutil.copytree(self.data_dir / "logs", self.directory / "logs", dirs_exist_ok=True)
+        if (self.data_dir / "cluster.json").exists():
+            self.kapi("down", "--delete")
 
     def pids(self) -> dict[str, int]:
         """The processes of the cluster by daemon name, as its pid files name them."""
