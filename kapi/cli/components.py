@@ -5,9 +5,18 @@ Imports are inside the functions, as a process pays only for what it runs.
 
 import socket
 from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
 
+from kapi import env
 from kapi.cli.settings import ClusterSettings
 from kapi.client.client import Client
+
+if TYPE_CHECKING:
+    from kapi.proxy.service_proxy import ProxyConfig
+
+_INTERFACES = Path("/sys/class/net")
+_BRIDGE_POLL_SECONDS = 0.1
 
 
 async def run_controllers(
@@ -50,9 +59,13 @@ async def run_scheduler(client: Client, *, leader_elect: bool) -> None:
     await LeaderElection(client, config).run(lead)
 
 
-async def run_proxy(client: Client, settings: ClusterSettings, node_name: str) -> None:
-    """Service routing on this machine."""
-    raise NotImplementedError
+async def run_proxy(client: Client, config: "ProxyConfig") -> None:
+    """Service routing on this machine, from the moment that the pods' bridge exists."""
+    from kapi.proxy.service_proxy import ServiceProxy
+
+    while config.bridge and not (_INTERFACES / config.bridge).exists():
+        await env.sleep(_BRIDGE_POLL_SECONDS)
+    await ServiceProxy(client, config).run()
 
 
 async def run_dns(client: Client, settings: ClusterSettings) -> None:

@@ -1,6 +1,7 @@
 """Kubelets and the server in front of them: one per node agent, or many simulated ones."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -103,3 +104,8 @@ SIMULATED_CAPACITY: Mapping[str, str] = {
     "ephemeral-storage": "500Gi",
     "pods": "110",
 }
+
+
+def host_name() -> str:
+    """The machine's name, after which its node is named."""
+    return socket.gethostname().lower()

@@ -1,6 +1,7 @@
 """The process of one real node: its kubelet, and on the first node the machine's proxy and DNS."""
 
 import asyncio
+from pathlib import Path
 
 from kapi import env
 from kapi.auth.pki import ClusterPki, kubelet_serving_spec, node_spec
@@ -28,9 +29,16 @@ async def run_node_agent(
 
     components = {f"kubelet {node_name}": kubelet}
     if first and can_route():
+        from kapi.proxy.service_proxy import ProxyConfig
 
         async def proxy() -> None:
-            await run_proxy(_client(data, "proxy", "kube-proxy"), settings, node_name)
+            config = ProxyConfig(
+                node_names=settings.node_names,
+                cluster_cidr=settings.cluster_cidr,
+                service_cidrs=(settings.service_cidr,),
+                bridge=DockerNetwork().bridge,
+            )
+            await run_proxy(_client(data, "proxy", "kube-proxy"), config)
 
         async def dns() -> None:
             await run_dns(_client(data, "dns", "kube-dns"), settings)
@@ -44,9 +52,15 @@ async def run_node_agent(
         await scope.close()
 
 
-async def run_docker_node(data: DataDir, settings: ClusterSettings, node_name: str) -> None:
-    """One kubelet over Docker with its server, until cancelled."""
-    client = _client(data, node_spec(node_name).name, "kubelet")
+async def run_docker_node(
+    data: DataDir, settings: ClusterSettings, node_name: str, kubeconfig: Path | None = None
+) -> None:
+    """One kubelet over Docker with its server, until cancelled.
+
+    `kubeconfig` is the node's own unless another is given.
+    """
+    path = kubeconfig or data.component_kubeconfig(node_spec(node_name).name)
+    client = Client(HttpsTransport.from_kubeconfig(path), "kubelet")
     pki = ClusterPki(data.pki)
     addresses = ["127.0.0.1", settings.bridge_address]
     port = free_port(addresses, KUBELET_PORT)
