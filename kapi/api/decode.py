@@ -9,7 +9,14 @@ from typing import Any
 import orjson
 
 from kapi.api.errors import BadRequest
-from kapi.api.json_syntax import JsonSyntaxError, check_syntax, read_slowly
+from kapi.api.json_syntax import (
+    DEPTH_MAX,
+    TOO_DEEP,
+    JsonSyntaxError,
+    check_syntax,
+    read_slowly,
+    too_deep,
+)
 from kapi.api.yaml_syntax import YamlError, read_yaml
 
 
@@ -27,6 +34,8 @@ def parse_json(body: bytes) -> Any:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         return _parse_odd(body)
+    if body.count(b"[") + body.count(b"{") > DEPTH_MAX and too_deep(value):
+        raise BadRequest(TOO_DEEP)
     return read_slowly(_text(body))[0] if _may_repeat_keys(body, value) else value
 
 
@@ -82,7 +91,7 @@ def duplicate_fields(body: bytes) -> list[str]:
     """
     try:
         value = orjson.loads(body)
-        if not _may_repeat_keys(body, value):
+        if too_deep(value) or not _may_repeat_keys(body, value):
             return []
     except orjson.JSONDecodeError:
         try:

@@ -296,7 +296,11 @@ def _qualified(plural: str, group: str) -> str:
 
 def _details(name: str, group: str, kind: str) -> dict[str, Any]:
     named = {"name": name} if name else {}
-    return {**named, **({"group": group} if group else {}), "kind": kind}
+    return {
+        **named,
+        **({"group": group} if group else {}),
+        **({"kind": kind} if kind else {}),
+    }
 
 
 def resource_not_found(plural: str, group: str, name: str) -> NotFound:

@@ -10,7 +10,11 @@ from typing import Any
 _SPACE = " \t\r\n"
 _END = "unexpected end of JSON input"
 _DIGITS = "0123456789"
-_MAX_DEPTH = 10_000
+
+TOO_DEEP = "exceeded max depth"
+DEPTH_MAX = 200
+"""Deepest nesting of a body. Go's limit is 10 000; what walks objects here is recursive, and no
+real object is nested deeper than a few dozen levels."""
 
 
 class JsonSyntaxError(ValueError):
@@ -77,8 +81,8 @@ class _Scanner:
 
     def _nested(self, read: Any) -> None:
         self._depth += 1
-        if self._depth > _MAX_DEPTH:
-            raise JsonSyntaxError("exceeded max depth")
+        if self._depth > DEPTH_MAX:
+            raise JsonSyntaxError(TOO_DEEP)
         read()
         self._depth -= 1
 
@@ -171,6 +175,23 @@ class _Scanner:
 def check_syntax(text: str) -> None:
     """Raise JsonSyntaxError where Go would refuse the text."""
     _Scanner(text).document()
+
+
+def too_deep(value: Any) -> bool:
+    """Is the value nested deeper than bodies may be?"""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > DEPTH_MAX + 1:
+            return True
+        following: list[Any] = []
+        for node in level:
+            if type(node) is dict:
+                following.extend(node.values())
+            elif type(node) is list:
+                following.extend(node)
+        level = following
+    return False
 
 
 class _Pairs(list[tuple[str, Any]]):

@@ -11,6 +11,8 @@ from typing import Any
 
 import yaml
 
+from kapi.api.json_syntax import DEPTH_MAX, TOO_DEEP
+
 _BOOLEANS = {
     **dict.fromkeys(("y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE"), True),
     **dict.fromkeys(("on", "On", "ON"), True),
@@ -83,8 +85,10 @@ class _Reader:
         if node is None:
             return None
         self._budget -= 1
-        if self._budget < 0 or node in self._open or len(self._open) > 1000:
+        if self._budget < 0 or node in self._open:
             raise YamlError("document contains excessive aliasing")
+        if len(self._open) > DEPTH_MAX:
+            raise YamlError(TOO_DEEP)
         if isinstance(node, yaml.ScalarNode):
             return self._read_scalar(node)
         self._open.append(node)

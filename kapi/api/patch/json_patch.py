@@ -8,9 +8,13 @@ import copy
 import re
 from typing import Any
 
+import orjson
+
 from kapi.api.errors import BadRequest, Invalid, RequestEntityTooLarge
+from kapi.api.json_syntax import too_deep
 
 OPERATIONS_MAX = 10_000
+COPIED_BYTES_MAX = 3 * 1024 * 1024
 
 _REFUSED = "the server rejected our request due to an error in our request"
 _MISSING = object()
@@ -116,7 +120,19 @@ def _value(operation: dict[str, Any]) -> Any:
     return copy.deepcopy(value)
 
 
-def _apply(document: Any, operation: dict[str, Any]) -> Any:
+class _CopyBudget:
+    """Copies of copies double with each operation; their sizes are added up and limited."""
+
+    def __init__(self) -> None:
+        self._left = COPIED_BYTES_MAX
+
+    def spend(self, size: int) -> None:
+        self._left -= size
+        if self._left < 0:
+            raise _Refused
+
+
+def _apply(document: Any, operation: dict[str, Any], budget: _CopyBudget) -> Any:
     tokens = _pointer(operation.get("path"))
     match operation.get("op"):
         case "add":
@@ -133,7 +149,9 @@ def _apply(document: Any, operation: dict[str, Any]) -> Any:
             return _add(_remove(document, source), tokens, moved)
         case "copy":
             source = _pointer(operation.get("from"))
-            return _add(document, tokens, copy.deepcopy(_get(document, source)))
+            copied = orjson.dumps(_get(document, source))
+            budget.spend(len(copied))
+            return _add(document, tokens, orjson.loads(copied))
         case "test":
             if not _same(_get(document, tokens), _value(operation)):
                 raise _Refused
@@ -159,9 +177,12 @@ def apply_json_patch(doc: Any, patch: Any) -> Any:
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(patch)}"
         )
     document = copy.deepcopy(doc)
+    budget = _CopyBudget()
     try:
         for operation in patch:
-            document = _apply(document, operation)
+            document = _apply(document, operation, budget)
     except _Refused:
         raise Invalid(_REFUSED) from None
+    if too_deep(document):
+        raise Invalid(_REFUSED)
     return document
