@@ -59,7 +59,7 @@ def _lagged(_error: storage_errors.StorageError, _resource: Resource, _name: str
 def too_large_resource_version(asked: int, current: int) -> ApiError:
     """504 with the cause that tells client-go to retry from the start of its list."""
     return errors.Timeout(
-        f"Too large resource version: {asked}, current: {current}",
+        f"Timeout: Too large resource version: {asked}, current: {current}",
         details={
             "causes": [
                 {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}

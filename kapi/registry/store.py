@@ -58,7 +58,8 @@ class GenericStore(StoreBase):
         self._mark_deleting(new, grace)
         if ctx.dry_run:
             return Written(new, orjson.dumps(new)), self._deletion_is_due(new)
-        if self._deletion_is_due(new):
+        marked = bool(metadata(old).get("deletionTimestamp"))
+        if self._deletion_is_due(new) and (marked or not self.strategy.deletes_in_two_steps):
             if not metadata(old).get("deletionTimestamp"):
                 # An immediate deletion shows the object as it was, with the last revision.
                 for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
@@ -86,7 +87,8 @@ class GenericStore(StoreBase):
             return
         end = env.now().timestamp() + grace
         meta["deletionTimestamp"] = env.format_time(env.from_timestamp(end))
-        meta["deletionGracePeriodSeconds"] = grace
+        if not self.strategy.deletes_in_two_steps:
+            meta["deletionGracePeriodSeconds"] = grace
         if meta.get("generation"):
             meta["generation"] = int(meta["generation"]) + 1
         self.strategy.on_deletion(obj)

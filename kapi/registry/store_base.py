@@ -13,7 +13,7 @@ import orjson
 from kapi import env
 from kapi.api import errors
 from kapi.api.errors import FieldError
-from kapi.api.object import Object, metadata, name_of
+from kapi.api.object import Object, is_deleting, metadata, name_of
 from kapi.api.object_meta import validate_object_meta, validate_object_meta_update
 from kapi.api.patch.apply import track_update
 from kapi.api.schema import kind_schema
@@ -24,7 +24,7 @@ from kapi.registry.resource import Resource, Subresource
 from kapi.registry.strategy import Allocation, RequestContext, Strategy
 from kapi.storage import codec
 from kapi.storage.cached import CachedObject
-from kapi.storage.errors import RevisionConflict, StorageError
+from kapi.storage.errors import KeyExists, RevisionConflict, StorageError
 from kapi.storage.interface import Store
 from kapi.storage.watch_cache import WatchCache
 
@@ -162,17 +162,29 @@ class StoreBase:
             await self._validate_admission("CREATE", ctx, obj, None)
             if ctx.dry_run:
                 if await self.backing.store.get(key) is not None:
-                    raise errors.resource_already_exists(resource.plural, resource.group, name)
+                    raise self._exists(key, name)
                 return self._unwritten(obj)
             data = self._encode(obj)
             revision = await self.backing.store.create(key, data)
         except BaseException as error:
             await _give_back(allocation)
+            if isinstance(error, KeyExists):
+                raise self._exists(key, name) from error
             if isinstance(error, StorageError):
                 raise to_api_error(error, resource, name) from error
             raise
         await _keep(allocation)
         return self._written(obj, data, revision)
+
+    def _exists(self, key: str, name: str) -> errors.AlreadyExists:
+        """409, which says so if the object in the way is on its way out."""
+        error = errors.resource_already_exists(self.resource.plural, self.resource.group, name)
+        entry = self.backing.cache.get(key)
+        if entry is not None and is_deleting(orjson.loads(entry.data)):
+            return errors.AlreadyExists(
+                f"object is being deleted: {error.message}", details=error.details
+            )
+        return error
 
     def _meta_errors(self, obj: Object) -> list[FieldError]:
         strategy = self.strategy
@@ -260,7 +272,9 @@ class StoreBase:
 
     async def _write_update(self, current: CachedObject, new: Object, old: Object) -> Written:
         if self._deletion_is_due(new):
-            return await self._remove(current, new)
+            removed = await self._remove(current, new)
+            metadata(removed.obj)["resourceVersion"] = str(current.revision)
+            return Written(removed.obj, orjson.dumps(removed.obj))
         data = self._encode(new)
         if same(new, old):
             metadata(new)["resourceVersion"] = str(current.revision)
@@ -274,23 +288,22 @@ class StoreBase:
         name = name_of(old)
         if version and version != "0":
             if not str(version).isdigit():
-                raise errors.InternalError(
-                    f'strconv.ParseUint: parsing "{version}": invalid syntax'
-                )
+                raise errors.UntypedError(f'strconv.ParseUint: parsing "{version}": invalid syntax')
             if version != metadata(old).get("resourceVersion"):
                 raise errors.resource_conflict(self.resource.plural, self.resource.group, name)
         elif not self.strategy.allow_unconditional_update:
             problem = errors.invalid(
                 "metadata.resourceVersion", 0, "must be specified for an update"
             )
-            raise errors.object_invalid(self.resource.kind, self.resource.group, name, [problem])
+            # Upstream names the resource here where its other messages name the kind.
+            raise errors.object_invalid(self.resource.plural, self.resource.group, name, [problem])
 
     def _restore_system_fields(self, ctx: RequestContext, new: Object, old: Object) -> None:
         meta, before = metadata(new), metadata(old)
-        for field in ("uid", "creationTimestamp", "resourceVersion"):
-            if not meta.get(field) or meta[field] == "0":
+        for field in ("uid", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"):
+            if (not meta.get(field) or meta[field] == "0") and field in before:
                 meta[field] = before[field]
-        for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "generation"):
+        for field in ("creationTimestamp", "generation"):
             if field in before:
                 meta[field] = before[field]
             else:

@@ -118,6 +118,9 @@ class Strategy:
     default_propagation = "Background"
     """What a DELETE without a propagation policy means; a few old kinds orphan."""
 
+    deletes_in_two_steps = False
+    """Does the first DELETE only mark the object, even if nothing holds it back?"""
+
     returns_deleted_object = False
     """Does DELETE answer with the object instead of a Status?"""
 

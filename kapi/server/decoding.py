@@ -168,29 +168,46 @@ def apply_defaults(obj: Object, schema: KindSchema | None, strategy: Strategy | 
 
 
 async def read_object(
-    exchange: Exchange, gvk: GroupVersionKind, strategy: Strategy | None
+    exchange: Exchange,
+    gvk: GroupVersionKind,
+    strategy: Strategy | None,
+    *,
+    also: tuple[str, ...] = (),
 ) -> Object:
-    """The request's body as a defaulted object of the given kind."""
+    """The request's body as a defaulted object of the given kind.
+
+    `also` names older apiVersions of the same shape that are read as this one.
+    """
     mode = field_validation(exchange)
     body = await exchange.body()
     content_type = exchange.header(b"content-type")
     obj = parse_object(body, content_type, gvk)
+    if obj.get("apiVersion") in also:
+        obj["apiVersion"] = gvk.api_version
     check_kind(obj, gvk, body)
     schema = kind_schema(gvk.group, gvk.version, gvk.kind)
     problems = decode_with(schema, obj, gvk)
     if mode != "Ignore" and body_media_type(content_type) != PROTOBUF:
-        problems = problems + _duplicates(body, content_type)
+        problems = problems + _duplicates(exchange, body, content_type)
     handled = f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
     judge_fields(exchange, problems, handled)
     apply_defaults(obj, schema, strategy)
     return obj
 
 
-def _duplicates(body: bytes, content_type: str) -> list[str]:
+def _duplicates(exchange: Exchange, body: bytes, content_type: str) -> list[str]:
     """Duplicate keys, which the fast JSON reader does not see."""
     if body_media_type(content_type) == YAML:
-        return yaml_duplicate_keys(body)
+        return yaml_duplicates(exchange, body)
     return duplicate_fields(body)
+
+
+def yaml_duplicates(exchange: Exchange, body: bytes) -> list[str]:
+    """Repeated keys in YAML; a strict refusal shows them as one error, as go-yaml does."""
+    found = yaml_duplicate_keys(body)
+    if found and field_validation(exchange) == "Strict":
+        return ["\n  ".join(["yaml: unmarshal errors:", *found])]
+    return found
 
 
 def private_copy(obj: Object) -> Object:

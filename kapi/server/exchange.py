@@ -1,5 +1,6 @@
 """One HTTP request on its way through the chain: what is known of it, and how to answer it."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,12 +18,16 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
+_BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
 def parse_query(raw: bytes) -> dict[str, list[str]]:
     """The query string as lists of values; blank values are kept, as selectors may be empty."""
     if not raw:
         return {}
+    if _BAD_ESCAPE.search(raw):
+        # As Go's parser: a pair with a broken escape is dropped, the others stand.
+        raw = b"&".join(pair for pair in raw.split(b"&") if not _BAD_ESCAPE.search(pair))
     query: dict[str, list[str]] = {}
     for key, value in parse_qsl(raw.decode("latin-1"), keep_blank_values=True):
         query.setdefault(key, []).append(value)

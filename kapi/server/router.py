@@ -9,7 +9,7 @@ from kapi.server.call import Api, Call
 from kapi.server.connect.handlers import CONNECT
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import Exchange
-from kapi.server.verbs.binding import create_binding
+from kapi.server.verbs.binding import create_binding, create_legacy_binding
 from kapi.server.verbs.create import create
 from kapi.server.verbs.delete import delete, delete_collection
 from kapi.server.verbs.eviction import create_eviction
@@ -85,7 +85,8 @@ class Router:
         if row.create_only:
             if info.verb != "create":
                 raise wrong_method()
-            await create_review(Call(exchange, self._api, store))
+            answer = create_legacy_binding if row.plural == "bindings" else create_review
+            await answer(Call(exchange, self._api, store))
             return
         verb = _VERBS.get(info.verb)
         if verb is None or info.verb not in row.verbs:

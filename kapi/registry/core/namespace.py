@@ -37,6 +37,8 @@ class NamespaceStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/namespace/strategy.go`."""
 
     has_status = True
+    deletes_in_two_steps = True
+    returns_deleted_object = True
     columns = (NAME_COLUMN, Column("Status"), AGE_COLUMN)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:

@@ -28,6 +28,7 @@ FINISHED_PHASES = ("Succeeded", "Failed")
 class PodStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/pod/strategy.go`."""
 
+    returns_deleted_object = True
     has_generation = True
     has_status = True
     columns = POD_COLUMNS

@@ -37,6 +37,7 @@ _CLIENT_IP_TIMEOUT_SECONDS = 10800
 class ServiceStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/service/strategy.go`."""
 
+    returns_deleted_object = True
     has_status = True
     columns = (
         NAME_COLUMN,

@@ -3,6 +3,8 @@
 Source: k8s.io/apiserver `pkg/endpoints/filters/impersonation.go`.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import unquote
 
 from kapi.api import errors
@@ -15,7 +17,7 @@ from kapi.api.user import (
 )
 from kapi.auth.interface import Attributes, Authorizer
 from kapi.server.exchange import Exchange, Handler
-from kapi.server.filters.authorization import forbidden
+from kapi.server.filters.authorization import attributes_of, forbidden
 
 _EXTRA = b"impersonate-extra-"
 
@@ -38,17 +40,25 @@ def requested_identity(headers: list[tuple[bytes, bytes]]) -> UserInfo | None:
             extra[field] = (*extra.get(field, ()), value)
     if not name:
         if uid or groups or extra:
-            raise errors.InternalError(
-                f"requested {_parts(uid, groups, extra)} impersonation without impersonating a user"
+            raise errors.BadRequest(
+                f"requested {_go_user(uid, groups, extra)} without impersonating a user name"
             )
         return None
     return UserInfo(name, uid, tuple(groups), extra)
 
 
-def _parts(uid: str, groups: list[str], extra: dict[str, tuple[str, ...]]) -> str:
-    if groups:
-        return f"[{' '.join(groups)}] groups"
-    return f"{sorted(extra)} extra" if extra else f"{uid} uid"
+def _go_user(uid: str, groups: list[str], extra: dict[str, tuple[str, ...]]) -> str:
+    """The identity as Go prints its struct, which is what upstream's message shows."""
+
+    def strings(items: Iterable[str]) -> str:
+        return "[]string{" + ", ".join(f'"{item}"' for item in items) + "}"
+
+    shown_groups = strings(groups) if groups else "[]string(nil)"
+    shown_extra = "map[string][]string(nil)"
+    if extra:
+        pairs = ", ".join(f'"{key}":{strings(extra[key])}' for key in sorted(extra))
+        shown_extra = "map[string][]string{" + pairs + "}"
+    return f'&user.DefaultInfo{{Name:"", UID:"{uid}", Groups:{shown_groups}, Extra:{shown_extra}}}'
 
 
 def questions(user: UserInfo, wanted: UserInfo) -> list[Attributes]:
@@ -105,7 +115,10 @@ def with_impersonation(handler: Handler, authorizer: Authorizer) -> Handler:
             for attributes in questions(exchange.user, wanted):
                 decision = authorizer.authorize(attributes)
                 if not decision.allowed:
-                    raise forbidden(attributes, decision.reason)
+                    # Since 1.36 the refusal names the constrained form, tried last upstream.
+                    asked = attributes_of(exchange)
+                    verb = f"impersonate-on:user-info:{asked.verb}"
+                    raise forbidden(replace(asked, verb=verb), decision.reason)
             exchange.user = completed(wanted)
         await handler(exchange)
 

@@ -7,7 +7,7 @@ spec.nodeName; what it may do is said by `bind`.
 import orjson
 
 from kapi.api import errors
-from kapi.api.object import GroupVersionKind, Object, metadata
+from kapi.api.object import GroupVersionKind, Object, metadata, name_of
 from kapi.registry.core.pod_binding import bind
 from kapi.registry.resource import Subresource
 from kapi.registry.store import GenericStore
@@ -20,9 +20,19 @@ _SUBRESOURCE = Subresource("binding", "custom", ("create",), strategy=Strategy()
 
 
 async def create_binding(call: Call) -> None:
+    binding = await read_object(call.exchange, _BINDING, None)
+    await _bind(call, call.name, binding)
+
+
+async def create_legacy_binding(call: Call) -> None:
+    """POST bindings: the pod is named by the Binding itself."""
+    binding = await read_object(call.exchange, _BINDING, None)
+    await _bind(call, name_of(binding), binding)
+
+
+async def _bind(call: Call, name: str, binding: Object) -> None:
     ctx = call.context()
     ctx.retry_conflicts = True
-    binding = await read_object(call.exchange, _BINDING, None)
     found = metadata(binding).get("namespace")
     if found and found != call.namespace:
         raise errors.BadRequest("namespace in URL does not match namespace in Binding object")
@@ -30,8 +40,9 @@ async def create_binding(call: Call) -> None:
     async def build(old: Object) -> Object:
         return bind(old, binding)
 
-    store = GenericStore(call.resource, call.store.backing, _SUBRESOURCE)
-    await store.update(ctx, call.name, build)
+    pods = call.api.store_of("pods").resource
+    store = GenericStore(pods, call.store.backing, _SUBRESOURCE)
+    await store.update(ctx, name, build)
     status = {
         "kind": "Status",
         "apiVersion": "v1",

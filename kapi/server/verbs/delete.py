@@ -81,8 +81,8 @@ def checked_options(sent: Object) -> tuple[DeleteOptions, bool]:
     grace = sent.get("gracePeriodSeconds")
     if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
         raise errors.BadRequest(
-            'DeleteOptions in version "v1" cannot be handled as a DeleteOptions: json: cannot '
-            "unmarshal string into Go struct field DeleteOptions.gracePeriodSeconds of type int64"
+            "json: cannot unmarshal string into Go struct field "
+            "DeleteOptions.gracePeriodSeconds of type int64"
         )
     problems = []
     if policy and orphan is not None:

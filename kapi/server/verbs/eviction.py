@@ -20,7 +20,7 @@ _BUDGETS = "poddisruptionbudgets.policy"
 
 async def create_eviction(call: Call) -> None:
     ctx = call.context()
-    eviction = await read_object(call.exchange, _EVICTION, None)
+    eviction = await read_object(call.exchange, _EVICTION, None, also=("policy/v1beta1",))
     if metadata(eviction).get("name", call.name) != call.name:
         raise errors.BadRequest("name in URL does not match name in Eviction object")
     options, dry = checked_options(eviction.get("deleteOptions") or {})

@@ -11,7 +11,7 @@ def check_resource_version(version: str) -> int:
     if not version:
         return 0
     if not version.isdigit():
-        raise errors.InternalError(
+        raise errors.UntypedError(
             f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
             f'parsing "{version}": invalid syntax'
         )

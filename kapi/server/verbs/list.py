@@ -14,7 +14,6 @@ import orjson
 from kapi.api import errors
 from kapi.api.object import Object
 from kapi.registry.errors import to_api_error, too_large_resource_version
-from kapi.registry.resource import Resource
 from kapi.registry.strategy import all_fields
 from kapi.server.call import Call
 from kapi.server.exchange import JSON, Exchange
@@ -23,6 +22,7 @@ from kapi.server.selection import Selection, selection_of
 from kapi.storage import codec
 from kapi.storage.cached import CachedObject
 from kapi.storage.errors import Compacted, StorageError
+from kapi.storage.interface import KeyValue
 
 _PAGE = 1000
 _WAIT_SECONDS = 3.0
@@ -54,7 +54,9 @@ def encode_continue(revision: int, start: str) -> str:
 
 def decode_continue(token: str) -> tuple[int, str]:
     """Revision (-1: whatever is current) and start key. Raises BadRequest."""
-    bad = errors.BadRequest("continue key is not valid: it must come from an earlier list")
+    bad = errors.BadRequest(
+        "invalid continue token: continue key is not valid: it must come from an earlier list"
+    )
     try:
         raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         value = orjson.loads(raw)
@@ -145,8 +147,13 @@ def list_query(exchange: Exchange) -> ListQuery:
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
     if query.version and not query.version.isdigit():
         raise errors.BadRequest(
-            f'invalid resource version: resourceVersion: Invalid value: "{query.version}": strconv.ParseUint: parsing "{query.version}": '
-            "invalid syntax"
+            "invalid resource version: resourceVersion: Invalid value: "
+            f'"{query.version}": strconv.ParseUint: parsing "{query.version}": invalid syntax'
+        )
+    if int(query.version or 0) >= 1 << 64:
+        raise errors.BadRequest(
+            "invalid resource version: resourceVersion: Invalid value: "
+            f'"{query.version}": strconv.ParseUint: parsing "{query.version}": value out of range'
         )
     return query
 
@@ -207,26 +214,23 @@ async def _stored(
     call: Call, prefix: str, start: str, revision: int, limit: int, selection: Selection
 ) -> Page:
     """From the store, as it was at `revision`."""
-    resource, store = call.resource, call.store.backing.store
+    store = call.store.backing.store
     page = Page([], revision)
     while True:
         wanted = limit - len(page.items) if limit and selection.everything else _PAGE
         found = await store.range(prefix, start=start, limit=wanted, revision=revision)
         for index, item in enumerate(found.items):
-            if limit and len(page.items) == limit:
-                page.next_key = item.key
-                if selection.everything:
-                    page.remaining = found.remaining + len(found.items) - index
+            full = bool(limit) and len(page.items) == limit
+            if full and selection.everything:
+                page.next_key, page.remaining = item.key, found.remaining + len(found.items) - index
                 return page
-            data = codec.with_revision(item.value, item.revision)
-            obj = call.store.to_external(data)
-            if not selection.everything:
-                entry = CachedObject(
-                    item.key, item.revision, data, _labels(obj), _fields(resource, obj), ()
-                )
-                if not selection.matches(entry):
-                    continue
-            page.items.append(orjson.dumps(obj) if resource.from_storage else data)
+            data = _selected(call, item, selection)
+            if data is None:
+                continue
+            if full:
+                page.next_key = item.key
+                return page
+            page.items.append(data)
         if not found.remaining:
             return page
         start = found.items[-1].key + "\0"
@@ -235,12 +239,23 @@ async def _stored(
             return page
 
 
+def _selected(call: Call, item: KeyValue, selection: Selection) -> bytes | None:
+    """The object's bytes for the wire, None if it is not selected."""
+    resource = call.resource
+    data = codec.with_revision(item.value, item.revision)
+    if selection.everything and resource.from_storage is None:
+        return data
+    obj = call.store.to_external(data)
+    entry = CachedObject(
+        item.key, item.revision, data, _labels(obj), all_fields(resource.strategy, obj), ()
+    )
+    if not selection.matches(entry):
+        return None
+    return orjson.dumps(obj) if resource.from_storage else data
+
+
 def _labels(obj: Object) -> dict[str, str]:
     return obj.get("metadata", {}).get("labels") or {}
-
-
-def _fields(resource: Resource, obj: Object) -> dict[str, str]:
-    return all_fields(resource.strategy, obj)
 
 
 def _expired(call: Call, error: Compacted, query: ListQuery, prefix: str) -> errors.ApiError:

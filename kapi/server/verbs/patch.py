@@ -7,6 +7,8 @@ on a newer object when someone else wrote in between, unless the patch names a r
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from kapi import env
 from kapi.api import errors
 from kapi.api.decode import duplicate_fields, parse_json, parse_yaml
@@ -24,6 +26,7 @@ from kapi.server.decoding import (
     decode_with,
     field_validation,
     judge_fields,
+    yaml_duplicates,
 )
 from kapi.server.negotiation import split_media_type
 from kapi.server.verbs.create import check_namespace
@@ -63,11 +66,13 @@ async def patch(call: Call) -> None:
     document = _parsed(media, body)
     ctx.retry_conflicts = not _names_version(media, document)
     patched = _patcher(call, media, document)
-    duplicates = duplicate_fields(body) if media != JSON_PATCH else []
+    duplicates = duplicate_fields(body)
+    if media == JSON_PATCH:
+        duplicates = [f"json patch {text}" for text in duplicates]
 
     async def build(old: Object) -> Object:
         new = patched(old)
-        return _finished(call, new, duplicates)
+        return _finished(call, new, duplicates, document)
 
     written = await call.store.update(ctx, call.name, build)
     await respond_written(call, 200, written)
@@ -120,7 +125,7 @@ def _schema(call: Call) -> KindSchema | None:
     return kind_schema(kind.group, kind.version, kind.kind)
 
 
-def _finished(call: Call, new: Object, duplicates: list[str]) -> Object:
+def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> Object:
     """Decode the patched object as if it had been sent, so that it is checked and defaulted."""
     kind = call.resource.gvk
     check_kind(new, kind, b"")
@@ -129,12 +134,40 @@ def _finished(call: Call, new: Object, duplicates: list[str]) -> Object:
         problems = decode_with(schema, new, kind)
     except errors.BadRequest as error:
         raise _invalid_patch(call, error) from error
-    if field_validation(call.exchange) != "Ignore":
+    mode = field_validation(call.exchange)
+    if mode == "Strict" and (duplicates or problems):
+        raise _strict_refusal(call, new, document, [*duplicates, *problems])
+    if mode != "Ignore":
         # One patch may be built several times; its warnings are not repeated (see Exchange.start).
         judge_fields(call.exchange, [*duplicates, *problems])
     apply_defaults(new, schema, call.strategy)
     check_name(call, new)
     return new
+
+
+def _strict_refusal(call: Call, new: Object, document: Any, problems: list[str]) -> errors.Invalid:
+    """422 for a patch whose result has unknown or repeated fields.
+
+    The value shown is the patched object, or for a strategic patch the patch itself as Go prints
+    a map.
+    """
+    if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH):
+        shown = go_map(document)
+    else:
+        shown = orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
+    problem = errors.invalid("patch", shown, f"strict decoding error: {', '.join(problems)}")
+    return errors.object_invalid(call.resource.kind, call.resource.group, call.name, [problem])
+
+
+def go_map(value: Any) -> str:
+    """A JSON value as Go's %v prints it: `map[a:1 b:[x y]]`, keys sorted."""
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{go_map(value[key])}' for key in sorted(value))}]"
+    if isinstance(value, list):
+        return f"[{' '.join(map(go_map, value))}]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "<nil>" if value is None else str(value)
 
 
 def _invalid_patch(call: Call, error: errors.BadRequest) -> errors.ApiError:
@@ -164,6 +197,8 @@ async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> N
         raise errors.BadRequest(f"error decoding YAML: {error.message}") from error
     if not isinstance(applied, dict):
         raise errors.BadRequest("error decoding YAML: the patch must be an object")
+    for text in yaml_duplicates(call.exchange, body):
+        call.exchange.warnings.append(text)
     schema = _schema(call)
     if schema is None:
         raise errors.NotBuilt(f"server-side apply for {call.resource.qualified} is not built")
@@ -198,9 +233,7 @@ async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> N
             raise
         new = merged(None)
         if not metadata(new).get("name"):
-            raise errors.BadRequest(
-                "name is required for apply patch: metadata.name must be set"
-            ) from None
+            check_name(call, new)
         written = await call.store.create(ctx, new)
         await respond_written(call, 201, written)
 
@@ -213,7 +246,10 @@ def _check_applied(call: Call, applied: Object) -> None:
         raise errors.BadRequest(
             f"invalid object type: {group}/{version}, Kind={applied.get('kind') or ''}"
         )
-    check_kind(applied, kind, b"")
+    if (applied["apiVersion"], applied["kind"]) != (kind.api_version, kind.kind):
+        group, version = split_api_version(str(applied["apiVersion"]))
+        named = f"{group}/{version}, Kind={applied['kind']}"
+        raise errors.BadRequest(f"invalid object type: {named}")
     if meta.get("managedFields"):
         raise errors.BadRequest("metadata.managedFields must be nil")
     if meta.get("name") and meta["name"] != call.name:

@@ -74,7 +74,12 @@ async def get_scale(call: Call) -> None:
 def _checked(call: Call, scale: Object, obj: Object) -> int:
     """The wanted replicas, once the Scale is judged. Raises Invalid, BadRequest."""
     meta = metadata(scale)
-    if meta.get("name", name_of(obj)) != name_of(obj):
+    if not meta.get("name"):
+        raise errors.BadRequest(
+            f"the name of the object ({call.name} based on URL) was undeterminable: "
+            "name must be provided"
+        )
+    if meta["name"] != name_of(obj):
         raise errors.BadRequest(
             f"the name of the object ({meta.get('name')}) does not match the name on the URL "
             f"({call.name})"

@@ -51,8 +51,11 @@ async def create_token(call: Call) -> None:
             )
         )
     if problems:
-        raise errors.object_invalid("TokenRequest", "authentication.k8s.io", call.name, problems)
-    bound = _bound_object(call, spec.get("boundObjectRef"))
+        raise errors.object_invalid(
+            "TokenRequest", "authentication.k8s.io", metadata(request).get("name", ""), problems
+        )
+    spec.setdefault("boundObjectRef", None)
+    bound = _bound_object(call, spec["boundObjectRef"])
     node = _node_of(call, bound)
     meta = metadata(request)
     meta.update(name=call.name, namespace=call.namespace, creationTimestamp=env.timestamp())

@@ -62,11 +62,14 @@ def watch_query(exchange: Exchange) -> WatchQuery:
                 "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
             )
         )
+        if match != "NotOlderThan":
+            problems.append(errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
     if problems:
         raise errors.object_invalid("ListOptions", "meta.k8s.io", "", problems)
     if version and not version.isdigit():
-        raise errors.InternalError(
-            f'Invalid value: "{version}": strconv.ParseUint: parsing "{version}": invalid syntax'
+        raise errors.UntypedError(
+            f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
+            f'parsing "{version}": invalid syntax'
         )
     return WatchQuery(version, bookmarks, initial, _timeout(exchange))
 
