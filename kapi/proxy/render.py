@@ -52,6 +52,8 @@ class RenderOptions:
     """Answer node ports on 127.0.0.1; the bridge needs the sysctl route_localnet."""
     masquerade_egress: bool = True
     """Hide pods behind the machine's address when they talk to the outside."""
+    bridge: str = ""
+    """Where pods are attached; what stays on it is never hidden."""
 
 
 def render(
@@ -153,9 +155,10 @@ def _masquerading(options: RenderOptions) -> tuple[str, ...]:
         "masquerade fully-random",
     ]
     if options.masquerade_egress:
+        inside = f'{{ "lo", "{options.bridge}" }}' if options.bridge else '"lo"'
         rules.append(
-            f'oifname != "lo" ip saddr {options.cluster_cidr} '
-            f"ip daddr != {options.cluster_cidr} masquerade fully-random"
+            f"oifname != {inside} ip saddr {options.cluster_cidr} "
+            f"ip daddr != {options.cluster_cidr} masquerade"
         )
     return tuple(rules)
 
