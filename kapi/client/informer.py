@@ -63,9 +63,8 @@ def by_owner(obj: Object) -> Iterable[str]:
 class Informer:
     """Keeps `get`, `list` and `by_index` current while `run` runs.
 
-    `accept` may ask for PartialObjectMetadata; `keep` may cut an object down to what its readers
-    need. managedFields are always dropped: no component reads them, and the server restores them
-    when an update comes without.
+    `accept` may ask for PartialObjectMetadata. managedFields are dropped from what is kept: no
+    component reads them, and the server restores them when an update comes without.
     """
 
     def __init__(
@@ -77,10 +76,9 @@ class Informer:
         label_selector: str = "",
         field_selector: str = "",
         accept: str = JSON,
-        keep: Callable[[Object], Object] | None = None,
     ) -> None:
         self.resource = resource
-        self._keep = keep
+        self._keep: Callable[[Object], Object] | None = None
         self._client = client
         self._namespace = namespace
         self._accept = accept
@@ -135,6 +133,10 @@ class Informer:
         await self._synced.wait()
 
     # Wiring
+
+    def keep_only(self, cut: Callable[[Object], Object]) -> None:
+        """Cut every object down to what its readers need; to be called before `run`."""
+        self._keep = cut
 
     def add_index(self, name: str, function: IndexFunction) -> None:
         """Adding the same index twice is harmless."""

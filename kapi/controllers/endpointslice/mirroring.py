@@ -51,10 +51,10 @@ def plan_mirror(endpoints: Object, existing: list[Object]) -> SlicePlan:
     labels[MANAGED_BY] = MANAGER
     annotations = {k: v for k, v in annotations_of(endpoints).items() if k not in _NOT_COPIED}
     own = frozenset(key for slice_ in existing for key in annotations_of(slice_)) - _NOT_COPIED
-    frame = Frame(endpoints, labels, annotations, own)
+    frame = Frame(endpoints, labels, annotations, own, placeholder=False)
     result = SlicePlan()
     for family in ("IPv4", "IPv6"):
-        plan_family(frame, family, _groups(endpoints, family), existing, result, placeholder=False)
+        plan_family(frame, family, _groups(endpoints, family), existing, result)
     return result
 
 

@@ -59,6 +59,8 @@ class Frame:
     annotations: dict[str, str]
     own_annotations: frozenset[str]
     """Names of annotations that are ours to change."""
+    placeholder: bool = True
+    """Keep one empty slice where there is nothing to list."""
 
     def new_slice(self, family: str, ports: Sequence[Port], endpoints: list[Object]) -> Object:
         metadata = {
@@ -126,7 +128,7 @@ def plan_slices(
     families = families_of(service)
     for family in families:
         groups = _groups(service, backing, nodes, family)
-        plan_family(frame, family, groups, existing, result, placeholder=True)
+        plan_family(frame, family, groups, existing, result)
     result.delete.extend(s for s in existing if s.get("addressType") not in families)
     return result
 
@@ -137,9 +139,6 @@ def plan_family(
     groups: Groups,
     existing: Iterable[Object],
     result: SlicePlan,
-    *,
-    placeholder: bool,
-    limit: int = 100,
 ) -> None:
     """Add what one address family needs to `result`."""
     mine: dict[str, list[Object]] = {}
@@ -156,13 +155,13 @@ def plan_family(
         elif not is_deleting(slice_):
             mine.setdefault(ports_key(slice_.get("ports") or ()), []).append(slice_)
     for key, (ports, endpoints) in groups.items():
-        placement = place(mine.pop(key, ()), endpoints, frame.is_current, limit)
+        placement = place(mine.pop(key, ()), endpoints, frame.is_current)
         create += [frame.new_slice(family, ports, some) for some in placement.create]
         result.update += [frame.updated(s, ports, some) for s, some in placement.update]
         delete += placement.delete
     for rest in mine.values():
         delete += rest
-    if placeholder and not create and len(delete) == total:
+    if frame.placeholder and not create and len(delete) == total:
         empty = frame.new_slice(family, (), [])
         if len(delete) == 1 and _is_placeholder(delete[0], frame):
             delete.clear()

@@ -99,7 +99,8 @@ class GarbageCollector:
         return True
 
     def _follow(self, ref: ResourceRef) -> None:
-        informer = Informer(self._follow_client, ref, accept=METADATA_ONLY, keep=_slim)
+        informer = Informer(self._follow_client, ref, accept=METADATA_ONLY)
+        informer.keep_only(_slim)
         self._informers[ref.group, ref.plural] = informer
 
         def put(obj: Object) -> None:
