@@ -9,6 +9,7 @@ k8s.io/apimachinery `pkg/util/managedfields`.
 """
 
 import copy
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -76,8 +77,12 @@ def _bare(obj: Object) -> Object:
     return {**obj, "metadata": {key: meta[key] for key in meta if key != "managedFields"}}
 
 
+@lru_cache(maxsize=256)
 def _empty_object(schema: KindSchema) -> Object:
-    """What an object is before anything is written into it: Go's zero value of the type."""
+    """What an object is before anything is written into it: Go's zero value of the type.
+
+    Shared by all callers, who only compare with it and merge into copies.
+    """
     obj: Object = {"apiVersion": schema.api_version, "kind": schema.kind}
     schema.default(obj)
     _add_nulls(obj, schema.root)
@@ -102,10 +107,11 @@ def _settle(
 ) -> None:
     """Take changed fields from other managers, or raise _Conflicts if that needs force."""
     touched = difference.modified.union(difference.added)
+    concerned = touched.union(difference.removed)
     conflicts: list[tuple[ManagerKey, Path]] = []
     taken: Managers = {}
     for key, managed in managers.items():
-        if key == workflow or managed.api_version != version:
+        if key == workflow or managed.api_version != version or not managed.may_share(concerned):
             continue
         wanted = managed.fields.intersection(touched)
         conflicts += [(key, path) for path in wanted.paths()]
@@ -113,9 +119,11 @@ def _settle(
         taken[key] = managed.with_fields(left)
     if conflicts and not force:
         raise _Conflicts(sorted(conflicts, key=lambda one: one[0]))
-    managers.update(taken)
-    for key in [key for key, managed in managers.items() if managed.fields.empty]:
-        del managers[key]
+    for key, managed in taken.items():
+        if managed.fields.empty:
+            del managers[key]
+        else:
+            managers[key] = managed
 
 
 def _record_update(
@@ -155,14 +163,14 @@ def _is_reset(entries: Any) -> bool:
 def _managers_of_update(live: Object | None, new: Object, subresource: str) -> Managers:
     """The books to go on from: the request's own if it brings good ones, else the live object's."""
     given = metadata(new).get("managedFields")
-    if not subresource:
+    kept = live.get("metadata", {}).get("managedFields") if live is not None else None
+    if not subresource and given != kept:
         if _is_reset(given):
             return {}
         found = readable_managers(given)
         if found:
             return found
-    kept = live.get("metadata", {}).get("managedFields") if live is not None else None
-    return readable_managers(kept)
+    return readable_managers(kept, trusted=True)
 
 
 def track_update(
@@ -361,7 +369,7 @@ def apply_patch(
     _check_applied(applied, schema)
     bare = _bare(live) if live is not None else _empty_object(schema)
     kept = live.get("metadata", {}).get("managedFields") if live is not None else None
-    managers = readable_managers(kept)
+    managers = readable_managers(kept, trusted=True)
     version = schema.api_version
     if live is not None and not managers:
         before = updater(BEFORE_FIRST_APPLY, version, subresource)

@@ -83,6 +83,10 @@ class FieldSet:
         return self.children.get(element) or FieldSet()
 
     def union(self, other: "FieldSet") -> "FieldSet":
+        if not other.members and not other.children:
+            return self
+        if not self.members and not self.children:
+            return other
         children = {name: child.union(other.below(name)) for name, child in self.children.items()}
         for name, child in other.children.items():
             if name not in children:
@@ -117,11 +121,13 @@ class FieldSet:
 
     def without(self, other: "FieldSet") -> "FieldSet":
         """As difference, and what is below a member of the other set goes with it."""
+        if not other.members and not other.children:
+            return self
         return FieldSet(
             self.members - other.members,
             _kept(
                 {
-                    name: child.without(other.below(name))
+                    name: child.without(other.children[name]) if name in other.children else child
                     for name, child in self.children.items()
                     if name not in other.members
                 }

@@ -4,7 +4,6 @@ Source: k8s.io/apimachinery `pkg/util/managedfields/internal` (`managedfields.go
 `capmanagers.go`, `stripmeta.go`).
 """
 
-from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import orjson
@@ -55,16 +54,46 @@ class ManagerKey(NamedTuple):
         return shown
 
 
-@dataclass(frozen=True, slots=True)
 class Managed:
-    """What one manager owns."""
+    """What one manager owns.
 
-    api_version: str
-    fields: FieldSet
-    time: str | None = None
+    Entries that come from the store keep their wire form and are read only if a change touches
+    them: most writes touch few of an object's managers.
+    """
+
+    __slots__ = ("_fields", "_wire", "api_version", "time")
+
+    def __init__(
+        self,
+        api_version: str,
+        fields: FieldSet | None = None,
+        time: str | None = None,
+        wire: dict[str, Any] | None = None,
+    ) -> None:
+        self.api_version = api_version
+        self.time = time
+        self._fields = fields
+        self._wire = wire
+
+    @property
+    def fields(self) -> FieldSet:
+        if self._fields is None:
+            self._fields = from_fields_v1(self._wire or {})
+        return self._fields
+
+    @property
+    def wire(self) -> dict[str, Any]:
+        return self._wire if self._wire is not None else self.fields.to_fields_v1()
 
     def with_fields(self, fields: FieldSet) -> "Managed":
-        return replace(self, fields=fields)
+        return Managed(self.api_version, fields, self.time)
+
+    def may_share(self, other: FieldSet) -> bool:
+        """Could it have a field of the other set? False is certain."""
+        mine = self._wire if self._fields is None else None
+        if mine is None:
+            mine = dict.fromkeys((*self.fields.members, *self.fields.children))
+        return any(element in mine for element in (*other.members, *other.children))
 
 
 Managers = dict[ManagerKey, Managed]
@@ -78,8 +107,8 @@ def updater(manager: str, api_version: str, subresource: str) -> ManagerKey:
     return ManagerKey(manager, "Update", api_version, subresource)
 
 
-def read_managers(entries: Any) -> Managers:
-    """Raises FieldsError if an entry is malformed."""
+def read_managers(entries: Any, *, trusted: bool = False) -> Managers:
+    """Raises FieldsError if an entry is malformed; those of the store are trusted not to be."""
     found: Managers = {}
     for entry in entries or ():
         operation = entry.get("operation", "")
@@ -94,15 +123,16 @@ def read_managers(entries: Any) -> Managers:
             "" if operation == "Apply" else api_version,
             entry.get("subresource", ""),
         )
-        fields = from_fields_v1(entry.get("fieldsV1") or {})
-        found[key] = Managed(api_version, fields, entry.get("time"))
+        wire = entry.get("fieldsV1") or {}
+        fields = None if trusted else from_fields_v1(wire)
+        found[key] = Managed(api_version, fields, entry.get("time"), wire)
     return found
 
 
-def readable_managers(entries: Any) -> Managers:
+def readable_managers(entries: Any, *, trusted: bool = False) -> Managers:
     """As read_managers; malformed entries count as none at all."""
     try:
-        return read_managers(entries)
+        return read_managers(entries, trusted=trusted)
     except FieldsError:
         return {}
 
@@ -129,7 +159,7 @@ def _entry(key: ManagerKey, managed: Managed) -> dict[str, Any]:
         "apiVersion": managed.api_version,
         "time": managed.time,
         "fieldsType": "FieldsV1",
-        "fieldsV1": managed.fields.to_fields_v1(),
+        "fieldsV1": managed.wire,
         "subresource": key.subresource,
     }
     return {name: value for name, value in entry.items() if value not in (None, "")}

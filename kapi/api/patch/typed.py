@@ -222,7 +222,7 @@ def compare(old: Any, new: Any, node: SchemaNode) -> Comparison:
 
 
 def _compare(old: Any, new: Any, node: SchemaNode, path: Path, found: Comparison) -> None:
-    if old is new or (old == new and old is not ABSENT):
+    if old is new or (old is not ABSENT and new is not ABSENT and old == new):
         return
     if is_granular_map(node) and _both(old, new, dict):
         before, after = _contents(old, {}), _contents(new, {})
