@@ -45,6 +45,16 @@ class ImageRequest:
     secrets: tuple[Object, ...] = ()
 
 
+def _made_here(image: Image) -> bool:
+    """An image no registry knows: it was built or imported on this machine.
+
+    The engine's store is the node's, so `docker build` and `kubectl run` need no registry between
+    them, even where the policy (by the tag `latest`) is Always: there is nothing to pull. A pulled
+    image has a digest of its registry and is pulled again.
+    """
+    return not image.repo_digests
+
+
 class ImagePuller:
     """One per node."""
 
@@ -71,7 +81,7 @@ class ImagePuller:
             text = f'Failed to inspect image "": {error}'
             record(WARNING, "InspectFailed", text)
             raise ImageFailure("ImageInspectError", text) from error
-        if found is not None and policy != "Always":
+        if found is not None and (policy != "Always" or _made_here(found)):
             record(
                 NORMAL,
                 "Pulled",
