@@ -83,8 +83,8 @@ def _megabytes(count: int) -> str:
 def _run_pod(under_test: Cluster, number: int) -> float:
     name, kubectl = f"bench-{number}", under_test.kubectl
     with stopwatch() as taken:
-        command = ["--image=kapi-test/busybox", "--restart=Never", "--", "sleep", "60"]
-        kubectl("run", name, *command)
+        image = ["--image=kapi-test/busybox", "--image-pull-policy=IfNotPresent"]
+        kubectl("run", name, *image, "--restart=Never", "--", "sleep", "60")
         kubectl("wait", f"pod/{name}", "--for=jsonpath={.status.phase}=Running", "--timeout=30s")
         seconds = taken()
     kubectl("delete", "pod", name, "--now", "--wait=false")
