@@ -6,27 +6,37 @@ kind means a strategy in its group's folder, a row here, and a sample in the con
 
 from kapi.api.object import GroupVersionKind
 from kapi.registry import subresources as sub
+from kapi.registry.apps.controller_revision import ControllerRevisionStrategy
+from kapi.registry.apps.daemon_set import DaemonSetStrategy
 from kapi.registry.apps.deployment import DeploymentStrategy
 from kapi.registry.apps.replica_set import ReplicaSetStrategy
+from kapi.registry.apps.stateful_set import StatefulSetStrategy
 from kapi.registry.authentication.reviews import SelfSubjectReviewStrategy, TokenReviewStrategy
 from kapi.registry.authorization import reviews as authorization
+from kapi.registry.batch.cron_job import CronJobStrategy
+from kapi.registry.batch.job import JobStrategy
 from kapi.registry.coordination.lease import LeaseStrategy
 from kapi.registry.core import pod as pods
 from kapi.registry.core.config_map import ConfigMapStrategy
 from kapi.registry.core.endpoints import EndpointsStrategy
 from kapi.registry.core.event import EventStrategy
+from kapi.registry.core.limit_range import LimitRangeStrategy
 from kapi.registry.core.namespace import NamespaceFinalizeStrategy, NamespaceStrategy
 from kapi.registry.core.node import NodeStrategy
+from kapi.registry.core.pod_template import PodTemplateStrategy
 from kapi.registry.core.replication_controller import ReplicationControllerStrategy
+from kapi.registry.core.resource_quota import ResourceQuotaStrategy
 from kapi.registry.core.secret import SecretStrategy
 from kapi.registry.core.service import ServiceStrategy
 from kapi.registry.core.service_account import ServiceAccountStrategy
 from kapi.registry.discovery.endpoint_slice import EndpointSliceStrategy
 from kapi.registry.events.conversion import from_core, to_core
 from kapi.registry.events.event import NewEventStrategy
+from kapi.registry.policy.pod_disruption_budget import PodDisruptionBudgetStrategy
 from kapi.registry.rbac.bindings import ClusterRoleBindingStrategy, RoleBindingStrategy
 from kapi.registry.rbac.roles import ClusterRoleStrategy, RoleStrategy
 from kapi.registry.resource import ALL_VERBS, Resource, Subresource
+from kapi.registry.scheduling.priority_class import PriorityClassStrategy
 from kapi.registry.strategy import Strategy
 
 ALL = ("all",)
@@ -45,7 +55,10 @@ def builtin_resources(service_cidr: str, node_port_range: tuple[int, int]) -> tu
         *_apps(),
         _new_events(),
         *_reviews(),
+        *_batch(),
+        _disruption_budgets(),
         *_rbac(),
+        _priority_classes(),
         _leases(),
         _endpoint_slices(),
     )
@@ -61,6 +74,9 @@ def _core_cluster() -> tuple[Resource, ...]:
         Resource("", "v1", "ConfigMap", "configmaps", True, ConfigMapStrategy(), "", ("cm",)),
         Resource("", "v1", "Endpoints", "endpoints", True, EndpointsStrategy(), "", ("ep",)),
         Resource("", "v1", "Event", "events", True, EventStrategy(), "", ("ev",)),
+        Resource(
+            "", "v1", "LimitRange", "limitranges", True, LimitRangeStrategy(), "", ("limits",)
+        ),
         Resource(
             "", "v1", "Namespace", "namespaces", False, namespace, "", ("ns",),
             verbs=tuple(verb for verb in ALL_VERBS if verb != "deletecollection"),
@@ -99,6 +115,7 @@ def _core_workloads() -> tuple[Resource, ...]:
                 Subresource("status", "store", sub.STATUS_VERBS, strategy=status),
             ),
         ),
+        Resource("", "v1", "PodTemplate", "podtemplates", True, PodTemplateStrategy()),
         Resource(
             "", "v1", "ReplicationController", "replicationcontrollers", True, controller,
             "", ("rc",), ALL,
@@ -109,7 +126,12 @@ def _core_workloads() -> tuple[Resource, ...]:
 
 def _core_access(service: ServiceStrategy) -> tuple[Resource, ...]:
     token = GroupVersionKind("authentication.k8s.io", "v1", "TokenRequest")
+    quota = ResourceQuotaStrategy()
     return (
+        Resource(
+            "", "v1", "ResourceQuota", "resourcequotas", True, quota, "", ("quota",),
+            subresources=(sub.status(quota),),
+        ),
         Resource("", "v1", "Secret", "secrets", True, SecretStrategy()),
         Resource(
             "", "v1", "ServiceAccount", "serviceaccounts", True, ServiceAccountStrategy(),
@@ -125,7 +147,14 @@ def _core_access(service: ServiceStrategy) -> tuple[Resource, ...]:
 
 def _apps() -> tuple[Resource, ...]:
     deployment, replica_set = DeploymentStrategy(), ReplicaSetStrategy()
+    daemon_set, stateful_set = DaemonSetStrategy(), StatefulSetStrategy()
+    revision = ControllerRevisionStrategy()
     return (
+        Resource("apps", "v1", "ControllerRevision", "controllerrevisions", True, revision),
+        Resource(
+            "apps", "v1", "DaemonSet", "daemonsets", True, daemon_set, "", ("ds",), ALL,
+            subresources=(sub.status(daemon_set),),
+        ),
         Resource(
             "apps", "v1", "Deployment", "deployments", True, deployment, "", ("deploy",), ALL,
             subresources=(sub.scale(), sub.status(deployment, kept_metadata=("labels",))),
@@ -133,6 +162,10 @@ def _apps() -> tuple[Resource, ...]:
         Resource(
             "apps", "v1", "ReplicaSet", "replicasets", True, replica_set, "", ("rs",), ALL,
             subresources=(sub.scale(), sub.status(replica_set)),
+        ),
+        Resource(
+            "apps", "v1", "StatefulSet", "statefulsets", True, stateful_set, "", ("sts",), ALL,
+            subresources=(sub.scale(), sub.status(stateful_set)),
         ),
     )  # fmt: skip
 
@@ -176,6 +209,33 @@ def _rbac() -> tuple[Resource, ...]:
         Resource(group, "v1", "RoleBinding", "rolebindings", True, binding),
         Resource(group, "v1", "Role", "roles", True, RoleStrategy()),
     )
+
+
+def _batch() -> tuple[Resource, ...]:
+    cron_job, job = CronJobStrategy(), JobStrategy()
+    return (
+        Resource(
+            "batch", "v1", "CronJob", "cronjobs", True, cron_job, "", ("cj",), ALL,
+            subresources=(sub.status(cron_job),),
+        ),
+        Resource(
+            "batch", "v1", "Job", "jobs", True, job, categories=ALL,
+            subresources=(sub.status(job),),
+        ),
+    )  # fmt: skip
+
+
+def _disruption_budgets() -> Resource:
+    budget = PodDisruptionBudgetStrategy()
+    return Resource(
+        "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, budget, "", ("pdb",),
+        subresources=(sub.status(budget),),
+    )  # fmt: skip
+
+
+def _priority_classes() -> Resource:
+    group, strategy = "scheduling.k8s.io", PriorityClassStrategy()
+    return Resource(group, "v1", "PriorityClass", "priorityclasses", False, strategy, "", ("pc",))
 
 
 def _leases() -> Resource:

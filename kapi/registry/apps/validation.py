@@ -24,11 +24,16 @@ def template_labels(template: Object | None) -> dict[str, str] | None:
 
 
 def workload_selector(
-    selector: Object | None, template: Object | None, *, empty_text: str
+    selector: Object | None,
+    template: Object | None,
+    *,
+    empty_text: str,
+    invalid_text: str = "invalid label selector",
 ) -> list[FieldError]:
     """spec.selector, which must select the pods of the template.
 
-    `empty_text` is the complaint about a selector that selects everything.
+    `empty_text` is the complaint about a selector that selects everything, `invalid_text` the one
+    that follows the complaints about its parts.
     """
     path = "spec.selector"
     if selector is None:
@@ -38,7 +43,7 @@ def workload_selector(
         wrong.append(invalid(path, {}, empty_text))
         return wrong
     if wrong:
-        return [*wrong, invalid(path, selector, "invalid label selector")]
+        return [*wrong, invalid(path, selector, invalid_text)]
     if not label_selector_from_object(selector).matches(template_labels(template) or {}):
         return _mismatch(template)
     return []

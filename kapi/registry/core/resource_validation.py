@@ -24,7 +24,7 @@ from kapi.registry.fields import NOT_NEGATIVE, complaints
 
 HUGE_PAGES = "hugepages-"
 _CONTAINER_RESOURCES = ("cpu", "memory", "ephemeral-storage")
-_STANDARD_RESOURCES = (
+STANDARD_RESOURCES = (
     *_CONTAINER_RESOURCES,
     "storage",
     "requests.cpu",
@@ -63,7 +63,7 @@ def resource_name(name: str, path: str) -> list[FieldError]:
     errors = complaints(path, name, qualified_name_errors(name))
     if errors:
         return errors
-    if "/" not in name and name not in _STANDARD_RESOURCES and not is_huge_page(name):
+    if "/" not in name and name not in STANDARD_RESOURCES and not is_huge_page(name):
         return [invalid(path, name, "must be a standard resource type or fully qualified")]
     return []
 
@@ -89,7 +89,7 @@ def resource_value(name: str, quantity: Any, path: str) -> list[FieldError]:
 
 
 def _is_whole(name: str) -> bool:
-    countable = _STANDARD_RESOURCES[_STANDARD_RESOURCES.index("pods") :]
+    countable = STANDARD_RESOURCES[STANDARD_RESOURCES.index("pods") :]
     return is_extended(name) or name in countable
 
 

@@ -1,0 +1,72 @@
+"""PriorityClass."""
+
+from datetime import datetime
+from typing import Any
+
+from kapi.api.errors import FieldError, forbidden
+from kapi.api.object import Object, name_of
+from kapi.registry.fields import immutable, one_of
+from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, Strategy, age
+
+HIGHEST_USER_PRIORITY = 1_000_000_000
+SYSTEM_PRIORITIES = {
+    "system-node-critical": 2 * HIGHEST_USER_PRIORITY + 1000,
+    "system-cluster-critical": 2 * HIGHEST_USER_PRIORITY,
+}
+_POLICIES = ("PreemptLowerPriority", "Never")
+
+
+class PriorityClassStrategy(Strategy):
+    """Source: k8s.io/kubernetes `pkg/registry/scheduling/priorityclass/strategy.go`."""
+
+    has_generation = True
+    columns = (
+        NAME_COLUMN,
+        Column("Value", "integer"),
+        Column("Global-Default", "boolean"),
+        AGE_COLUMN,
+        Column("PreemptionPolicy"),
+    )
+
+    def default(self, obj: Object) -> None:
+        obj.setdefault("value", 0)
+        if obj.get("preemptionPolicy") is None:
+            obj["preemptionPolicy"] = "PreemptLowerPriority"
+        if obj.get("globalDefault") is False:
+            del obj["globalDefault"]
+
+    def validate(self, obj: Object) -> list[FieldError]:
+        name, value = name_of(obj), obj.get("value") or 0
+        errors: list[FieldError] = []
+        if name.startswith("system-"):
+            reserved = (
+                "priority class names with 'system-' prefix are reserved for system use only. "
+                "error: "
+            )
+            known = SYSTEM_PRIORITIES.get(name)
+            if known is None:
+                text = f"{reserved}{name} is not a known system priority class"
+                errors.append(forbidden("metadata.name", text))
+            elif known != value:
+                text = f"{reserved}value of {name} PriorityClass must be {known}"
+                errors.append(forbidden("metadata.name", text))
+        elif value > HIGHEST_USER_PRIORITY:
+            text = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
+            errors.append(forbidden("value", text))
+        return errors + one_of(obj.get("preemptionPolicy"), _POLICIES, "preemptionPolicy")
+
+    def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        errors: list[FieldError] = []
+        if obj.get("value") != old.get("value"):
+            errors.append(forbidden("value", "may not be changed in an update."))
+        field = "preemptionPolicy"
+        return errors + immutable(obj.get(field), old.get(field), field)
+
+    def table_row(self, obj: Object, now: datetime) -> list[Any]:
+        return [
+            name_of(obj),
+            obj.get("value") or 0,
+            bool(obj.get("globalDefault")),
+            age(obj, now),
+            obj.get("preemptionPolicy") or "",
+        ]
