@@ -1,15 +1,17 @@
 """What Services need from the machine besides the table: a route, sysctls, Docker's consent.
 
-The route of the service CIDR leads to the loopback device. It is there for the kernel's first
-route lookup of a connection that the host itself opens: without any route `connect` fails before
-a rule is asked. A packet that is translated gets another route; one that is not ends in the
-table's guard, and even without the table it never reaches the default route.
+The route of the service CIDR leads to a bridge without ports, made for the purpose. It is there
+for the kernel's first route lookup: without any route `connect` fails on the host before a rule
+is asked. A packet that is translated gets another route; one that is not ends in the table's
+guard, and even without the table it never reaches the default route. Why not a device that is
+there anyway: from loopback a refusal never gets back to a caller on the host, because it would
+come from the service's address; on the pods' bridge every refused packet first draws an ICMP
+redirect, after which the kernel's rate limit swallows the refusal.
 """
 
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pyroute2 import AsyncIPRoute
 from pyroute2.netlink.exceptions import NetlinkError
@@ -21,9 +23,6 @@ _log = logging.getLogger(__name__)
 _SYSCTL = Path("/proc/sys")
 _FORWARD = "net/ipv4/ip_forward"
 _BRIDGE_FILTER = "net/bridge/bridge-nf-call-iptables"
-# Loopback has a far larger MTU than what the packets really leave by.
-_ROUTE_MTU = 1500
-_NO_SUCH_ROUTE = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +38,15 @@ class HostFacts:
 class HostNetwork:
     """Prepares the machine; everything here can be done again without harm."""
 
-    def __init__(self, service_cidrs: tuple[str, ...], bridge: str) -> None:
+    def __init__(self, service_cidrs: tuple[str, ...], bridge: str, sink: str) -> None:
+        """`bridge` carries pods, empty if nothing does; `sink` is the device made here."""
         self._service_cidrs = service_cidrs
         self._bridge = bridge
+        self._sink = sink
 
     async def prepare(self) -> HostFacts:
         """Trouble is logged, not raised: rules without a sysctl still serve most connections."""
-        for cidr in self._service_cidrs:
-            await self._route("replace", cidr)
+        await self._lead_to_sink()
         _set_sysctl(_FORWARD)
         if not self._bridge:
             return HostFacts(bridge_filtered=True, route_localnet=False)
@@ -57,24 +57,30 @@ class HostNetwork:
         )
 
     async def cleanup(self) -> None:
-        """Take back the route and the rule in Docker's chain; sysctls stay."""
-        for cidr in self._service_cidrs:
-            await self._route("del", cidr)
+        """Take back the device with its routes, and the rule in Docker's chain; sysctls stay."""
+        try:
+            async with AsyncIPRoute() as netlink:
+                for index in await netlink.link_lookup(ifname=self._sink):
+                    await netlink.link("del", index=index)
+        except (NetlinkError, OSError) as error:
+            _log.warning("the device %s cannot be removed: %s", self._sink, error)
         if self._bridge:
             while await self._docker_rule("-D"):
                 pass
 
-    async def _route(self, command: str, cidr: str) -> None:
-        route: dict[str, Any] = {"dst": cidr, "scope": "link", "proto": "static"}
+    async def _lead_to_sink(self) -> None:
         try:
             async with AsyncIPRoute() as netlink:
-                (loopback,) = await netlink.link_lookup(ifname="lo")
-                mtu = {"metrics": {"mtu": _ROUTE_MTU}} if command == "replace" else {}
-                await netlink.route(command, oif=loopback, **route, **mtu)
+                if not await netlink.link_lookup(ifname=self._sink):
+                    await netlink.link("add", ifname=self._sink, kind="bridge")
+                (index,) = await netlink.link_lookup(ifname=self._sink)
+                await netlink.link("set", index=index, state="up")
+                for cidr in self._service_cidrs:
+                    await netlink.route(
+                        "replace", dst=cidr, oif=index, scope="link", proto="static"
+                    )
         except (NetlinkError, OSError) as error:
-            if command == "del" and getattr(error, "code", 0) == _NO_SUCH_ROUTE:
-                return
-            _log.warning("route %s of the service range %s failed: %s", command, cidr, error)
+            _log.warning("no route for the service range %s: %s", self._service_cidrs, error)
 
     async def _filter_bridge(self) -> bool:
         if not (_SYSCTL / _BRIDGE_FILTER).exists():

@@ -13,6 +13,7 @@ from kapi.api.object import Object, labels_of
 from kapi.client.client import ENDPOINT_SLICES, NODES, SERVICES, Client
 from kapi.client.informer import key_of
 from kapi.client.informers import Informers
+from kapi.proxy.bridge_ports import keep_hairpin_mode
 from kapi.proxy.conntrack import UdpServices, forget_stale_flows
 from kapi.proxy.endpoints import select_endpoints
 from kapi.proxy.host import HostFacts, HostNetwork
@@ -54,6 +55,8 @@ class ProxyConfig:
     """The device pods are attached to, which must exist when `run` begins; empty without one."""
     masquerade_egress: bool = True
     table: str = "kapi-proxy"
+    sink: str = "kapi-services"
+    """The device made for the service range's route."""
 
 
 class ServiceProxy:
@@ -69,7 +72,7 @@ class ServiceProxy:
     ) -> None:
         self._client = client
         self._config = config
-        self._host = host or HostNetwork(config.service_cidrs, config.bridge)
+        self._host = host or _host_network(config)
         self._options = self._options_for(HostFacts(bridge_filtered=True, route_localnet=False))
         self._node = NodeContext(frozenset(config.node_names))
         self._writer = NftWriter(config.table, base_rules(self._options), nft)
@@ -110,10 +113,14 @@ class ServiceProxy:
         )
         nodes.add_handler(self._see_node, lambda old, new: self._see_node(new), lambda old: None)
         informers.start()
+        tasks = env.TaskScope()
         try:
+            if self._config.bridge:
+                tasks.spawn(keep_hairpin_mode(self._config.bridge), "bridge ports")
             await informers.wait_synced()
             await self._keep_in_step()
         finally:
+            await tasks.close()
             await informers.close()
 
     # Noting changes
@@ -229,9 +236,13 @@ class ServiceProxy:
         return known
 
 
+def _host_network(config: ProxyConfig) -> HostNetwork:
+    return HostNetwork(config.service_cidrs, config.bridge, config.sink)
+
+
 async def cleanup(config: ProxyConfig) -> None:
     """Remove what a proxy with this configuration left on the machine. Raises NftError."""
-    await HostNetwork(config.service_cidrs, config.bridge).cleanup()
+    await _host_network(config).cleanup()
     await NftWriter(config.table, Ruleset()).cleanup()
 
 

@@ -8,6 +8,7 @@ import json
 import sys
 
 from kapi.api.object import name_of, namespace_of
+from kapi.proxy.bridge_ports import set_hairpin_mode
 from kapi.proxy.conntrack import UdpServices, forget_stale_flows
 from kapi.proxy.host import HostFacts, HostNetwork
 from kapi.proxy.model import NodeContext, endpoints_of, service_ports
@@ -18,11 +19,12 @@ from kapi.proxy.writer import NftWriter
 async def apply(state):
     bridge = state["bridge"]
     node = NodeContext(frozenset({"node-a"}))
-    host = HostNetwork(("10.96.0.0/16",), bridge)
+    host = HostNetwork(("10.96.0.0/16",), bridge, "kapi-services")
     if state.get("cleanup"):
         await host.cleanup()
         await NftWriter("kapi-proxy", base_rules(RenderOptions("0.0.0.0/0", ()))).cleanup()
         return
+    set_hairpin_mode(bridge)
     facts = await host.prepare()
     if not state["bridge_filtered"]:
         facts = HostFacts(bridge_filtered=False, route_localnet=facts.route_localnet)
