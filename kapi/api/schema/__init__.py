@@ -13,5 +13,6 @@ first kind is asked for (about 10 ms) and compiled per kind into closures on fir
 
 from kapi.api.schema.kind import DecodeError, KindSchema, kind_schema
 from kapi.api.schema.node import SchemaNode
+from kapi.api.schema.structural import structural_kind_schema
 
-__all__ = ["DecodeError", "KindSchema", "SchemaNode", "kind_schema"]
+__all__ = ["DecodeError", "KindSchema", "SchemaNode", "kind_schema", "structural_kind_schema"]

@@ -144,7 +144,7 @@ def _decode_any(value: Any, _unknown: list[Trail]) -> Any:
     return value
 
 
-def _note(unknown: list[Trail], since: int, name: str | int, owner: str) -> None:
+def note(unknown: list[Trail], since: int, name: str | int, owner: str) -> None:
     """Add a step to the unknown fields found below it."""
     for trail in unknown[since:]:
         trail.append((name, owner))
@@ -170,7 +170,7 @@ def _array_decoder(node: SchemaNode) -> Decoder:
                 if decoded is not item:
                     value[index] = decoded
                 if len(unknown) != before:
-                    _note(unknown, before, index, "")
+                    note(unknown, before, index, "")
                     before = len(unknown)
         except Mismatch as mismatch:
             mismatch.trail.append((index, ""))
@@ -200,7 +200,7 @@ def _map_decoder(node: SchemaNode) -> Decoder:
                 if decoded is not item:
                     value[key] = decoded
                 if len(unknown) != before:
-                    _note(unknown, before, key, "")
+                    note(unknown, before, key, "")
                     before = len(unknown)
         except Mismatch as mismatch:
             mismatch.trail.append((key, ""))
@@ -263,7 +263,7 @@ def _object_decoder(node: SchemaNode) -> Decoder:
                 if decoded is not item:
                     value[name] = decoded
                 if len(unknown) != before:
-                    _note(unknown, before, name, struct)
+                    note(unknown, before, name, struct)
                     before = len(unknown)
                 if not decoded and field[1]:
                     dropped.append(name)
@@ -290,7 +290,7 @@ def _json_schema_decoder(node: SchemaNode) -> Decoder:
                 if type(item) is dict:
                     before = len(unknown)
                     value[index] = decoder_of(schema)(item, unknown)
-                    _note(unknown, before, index, "")
+                    note(unknown, before, index, "")
         return value
 
     return decode

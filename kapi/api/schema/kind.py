@@ -31,6 +31,9 @@ class KindSchema:
     status_is_separate: bool = False
     """Is status written through its own subresource, so that other writes do not own it?"""
 
+    sorts_unknown: bool = False
+    """Are unknown fields told in the order of their names, as for custom resources?"""
+
     @property
     def api_version(self) -> str:
         return f"{self.group}/{self.version}" if self.group else self.version
@@ -46,7 +49,10 @@ class KindSchema:
             decoder_of(self.root)(obj, unknown)
         except Mismatch as mismatch:
             raise DecodeError(mismatch.text()) from None
-        return [f'unknown field "{field_path(trail)}"' for trail in unknown]
+        paths = [field_path(trail) for trail in unknown]
+        if self.sorts_unknown:
+            paths.sort()
+        return [f'unknown field "{path}"' for path in paths]
 
     def default(self, obj: Object) -> None:
         """Fill in the defaults that the types declare; in place, idempotent."""
