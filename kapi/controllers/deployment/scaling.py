@@ -80,7 +80,12 @@ def active(replica_sets: Sequence[Object]) -> list[Object]:
 
 
 def _available(replica_set: Object) -> int:
-    return sum_of([replica_set], "availableReplicas")
+    """Available pods, but no more than shall exist.
+
+    Upstream takes the status as it is; one that lags behind a scale-down still counts pods that
+    are about to go, and would let the rollout fall below its floor.
+    """
+    return min(sum_of([replica_set], "availableReplicas"), size_of(replica_set))
 
 
 def _number(annotations: dict[str, str], key: str) -> int | None:
@@ -137,7 +142,7 @@ def shrink_old(sizes: Sizes) -> bool:
     if budget <= 0:
         return False
     cleaned = _drop_unhealthy(sizes, budget)
-    dropped = _drop_available(sizes, sum_of(sizes.all, "availableReplicas") - floor)
+    dropped = _drop_available(sizes, sum(map(_available, sizes.all)) - floor)
     return cleaned or dropped
 
 
