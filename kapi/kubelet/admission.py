@@ -126,7 +126,7 @@ def _term_matches(term: Object, node: Object) -> bool:
 
 def _expression(expression: Object, labels: Mapping[str, str]) -> bool:
     key, operator = expression["key"], expression["operator"]
-    values = expression.get("values") or ()
+    values: Sequence[str] = expression.get("values") or ()
     have = labels.get(key)
     if operator == "In":
         return have in values

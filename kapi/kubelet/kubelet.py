@@ -1,4 +1,4 @@
-"""The kubelet: one worker per pod bound to this node, fed by the API and by the runtime's events."""
+"""The kubelet: a worker per pod bound to this node, fed by the API and the runtime's events."""
 
 import asyncio
 import logging
@@ -19,7 +19,6 @@ from kapi.kubelet.images import ImagePuller
 from kapi.kubelet.network_files import ClusterDns, Resolver, parse_resolv_conf
 from kapi.kubelet.node_agent import NodeAgent
 from kapi.kubelet.object_cache import ObjectCache
-from kapi.kubelet.pod_state import PodState
 from kapi.kubelet.pod_worker import PodWorker
 from kapi.kubelet.probes.prober import Prober, RuntimeProber
 from kapi.kubelet.runtime.interface import Runtime, RuntimeFailure, Sandbox
@@ -90,22 +89,20 @@ class Kubelet:
 
     # Looking in from outside (the kubelet's server)
 
-    def pods(self) -> list[Object]:
+    def list_pods(self) -> list[Object]:
         """Every pod the node knows, with the status as the kubelet sees it."""
-        return [
-            {"apiVersion": "v1", "kind": "Pod", **worker.pod, "status": worker.state.status}
-            for worker in self._workers.values()
-        ]
+        return [_shown(worker) for worker in self._workers.values()]
 
-    def find(self, namespace: str, name: str, uid: str = "") -> PodState | None:
-        """A pod by name; with `uid` only that very one. A pod being replaced yields the newest."""
+    def find_pod(self, namespace: str, name: str) -> Object | None:
+        """A pod by name; while it is being replaced, the newest of that name."""
         found = None
         for worker in self._workers.values():
-            pod = worker.pod
-            if namespace_of(pod) == namespace and name_of(pod) == name:
-                if uid in ("", uid_of(pod)):
-                    found = worker.state
-        return found
+            if namespace_of(worker.pod) == namespace and name_of(worker.pod) == name:
+                found = worker
+        return _shown(found) if found is not None else None
+
+    def runtime_of(self, pod: Object) -> Runtime:
+        return self.runtime
 
     # Running
 
@@ -336,6 +333,10 @@ class Kubelet:
             await env.in_thread(remove)
         except OSError as error:
             _log.warning("directories of finished pods: %s", error)
+
+
+def _shown(worker: PodWorker) -> Object:
+    return {"apiVersion": "v1", "kind": "Pod", **worker.pod, "status": worker.state.status}
 
 
 def _fingerprint(sandboxes: list[Sandbox]) -> Any:

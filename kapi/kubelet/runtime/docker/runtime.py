@@ -72,6 +72,8 @@ class DockerRuntime:
         self._images = DockerImages(self._engine)
         self._sandboxes = DockerSandboxes(self._engine, self._images, self.network, self._owner)
         self._inspected: dict[tuple[str, str], Container] = {}
+        # Docker tells of an end before its list shows it: these are asked for one by one.
+        self._died: set[str] = set()
 
     async def version(self) -> str:
         return str((await self._engine.call(lambda client: client.version()))["Version"])
@@ -85,6 +87,10 @@ class DockerRuntime:
         rows = await self._engine.call(
             lambda client: client.containers(all=True, filters={"label": labels})
         )
+        for row in rows:
+            is_sandbox = row["Labels"].get(LABEL_TYPE) == "podsandbox"
+            if is_sandbox and row["State"] == "running" and row["Id"] in self._died:
+                row["State"] = "exited"
         members: dict[str, list[Container]] = defaultdict(list)
         for row in rows:
             if row["Labels"].get(LABEL_TYPE) == "container":
@@ -94,6 +100,7 @@ class DockerRuntime:
         if not pod_uid:
             known = {row["Id"] for row in rows}
             self._inspected = {k: v for k, v in self._inspected.items() if k[0] in known}
+            self._died &= known
         sandboxes = [row for row in rows if row["Labels"].get(LABEL_TYPE) == "podsandbox"]
         sandboxes.sort(key=lambda row: (row["State"] == "running", row["Created"]), reverse=True)
         found_sandboxes = []
@@ -109,7 +116,9 @@ class DockerRuntime:
     async def _container(self, row: Mapping[str, Any]) -> Container | None:
         """Details of one listed container; kept, as they change only with its state."""
         key = (row["Id"], row["State"])
-        if key not in self._inspected:
+        if row["State"] != "running":
+            self._died.discard(row["Id"])
+        if key not in self._inspected or row["Id"] in self._died:
             try:
                 inspected = await self._engine.call(
                     lambda client: client.inspect_container(row["Id"])
@@ -258,6 +267,8 @@ class DockerRuntime:
             while line := await answer.reader.readline():
                 event = orjson.loads(line)
                 attributes = event["Actor"]["Attributes"]
+                if event["Action"] == "die":
+                    self._died.add(event["Actor"]["ID"])
                 yield RuntimeEvent(attributes[LABEL_POD_UID], event["Actor"]["ID"], event["Action"])
         raise RuntimeUnavailable("the Docker engine ended its event stream")
 
