@@ -7,9 +7,13 @@ schema is needed; a copy on disk would save half of that and bring a cache to ke
 
 from functools import cache
 from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import orjson
+
+from kapi import env
 
 PACKAGE_VERSION = "v1.36.0-local"
 _PREFIX = "io.k8s."
@@ -17,8 +21,19 @@ _PREFIX = "io.k8s."
 Definition = dict[str, Any]
 
 
-def _read(package: str, *path: str) -> Any:
-    return orjson.loads(files(package).joinpath(*path).read_bytes())
+def _fact(name: str) -> Any:
+    return orjson.loads(files("kapi.api.schema").joinpath(name).read_bytes())
+
+
+def _definitions_file() -> Path:
+    """Found without importing the package, whose imports would take ten times the reading."""
+    spec = find_spec("kubernetes_validate")
+    if spec is None or not spec.submodule_search_locations:
+        raise RuntimeError(
+            "the package kubernetes-validate, which holds the API's types, is missing"
+        )
+    folder = Path(spec.submodule_search_locations[0])
+    return folder / "kubernetes-json-schema" / PACKAGE_VERSION / "_definitions.json"
 
 
 def _without_descriptions(node: Any) -> Any:
@@ -36,9 +51,7 @@ def _without_descriptions(node: Any) -> Any:
 @cache
 def definitions() -> dict[str, Definition]:
     """Definition name -> JSON schema with `$defs` references, without descriptions."""
-    document = _read(
-        "kubernetes_validate", "kubernetes-json-schema", PACKAGE_VERSION, "_definitions.json"
-    )
+    document = orjson.loads(env.read_bytes(_definitions_file()))
     found: dict[str, Definition] = _without_descriptions(document["$defs"])
     return found
 
@@ -46,13 +59,13 @@ def definitions() -> dict[str, Definition]:
 @cache
 def defaults() -> dict[str, dict[str, Any]]:
     """Definition name -> property -> the value stored where a client leaves it out."""
-    facts = _read("kapi.api.schema", "defaults.json")
+    facts = _fact("defaults.json")
     return {_PREFIX + name: values for name, values in facts.items()}
 
 
 @cache
 def _pointers() -> dict[str, frozenset[str]]:
-    facts = _read("kapi.api.schema", "pointers.json")
+    facts = _fact("pointers.json")
     return {name: frozenset(names) for name, names in facts.items()}
 
 
