@@ -60,7 +60,7 @@ def run(options: ApiServerOptions) -> None:
         async with running_api_server(settings, data, pki):
             await shutdown.wait()
 
-    run_until_signalled(main)
+    run_until_signalled(main, fast=True)
 
 
 command = command_of(ApiServerOptions, run)

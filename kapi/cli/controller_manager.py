@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from kapi.cli.options import KubeconfigOption, command_of, existing_file
-from kapi.cli.process import run_component, set_up_logging
+from kapi.cli.process import run_component, run_until_signalled, set_up_logging
 from kapi.cli.settings import ClusterSettings
 
 
@@ -39,9 +39,7 @@ def run(options: ControllerManagerCommandOptions) -> None:
         running = run_controllers(client_for, settings, config.ca_pem, leader_elect=elect)
         await run_component(running, shutdown)
 
-    from kapi.cli.process import run_until_signalled
-
-    run_until_signalled(main)
+    run_until_signalled(main, fast=True)
 
 
 command = command_of(ControllerManagerCommandOptions, run)

@@ -41,7 +41,7 @@ def _run(role: str, data: DataDir, settings: ClusterSettings, names: list[str]) 
         async def control_plane(shutdown: asyncio.Event) -> None:
             await run_control_plane(data, settings, shutdown)
 
-        run_until_signalled(control_plane)
+        run_until_signalled(control_plane, fast=True)
         return
     if role == "node":
         from kapi.cli.node_agent import run_node_agent

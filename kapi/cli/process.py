@@ -34,9 +34,14 @@ def _utc(seconds: float | None) -> Any:
     return time.gmtime(seconds)
 
 
-def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[Any, Any, None]]) -> None:
-    """Run `main(shutdown)` on uvloop; SIGTERM and SIGINT set `shutdown`, a second one kills."""
-    import uvloop
+def run_until_signalled(
+    main: Callable[[asyncio.Event], Coroutine[Any, Any, None]], *, fast: bool = False
+) -> None:
+    """Run `main(shutdown)`; SIGTERM and SIGINT set `shutdown`, a second one kills.
+
+    `fast` takes uvloop, for what serves many requests. What works on the machine itself stays with
+    asyncio's own loop: it is smaller, and netlink sockets do not open on uvloop.
+    """
 
     async def guarded() -> None:
         shutdown = asyncio.Event()
@@ -51,8 +56,14 @@ def run_until_signalled(main: Callable[[asyncio.Event], Coroutine[Any, Any, None
             loop.add_signal_handler(number, asked)
         await main(shutdown)
 
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with asyncio.Runner(loop_factory=_fast_loop if fast else None) as runner:
         runner.run(guarded())
+
+
+def _fast_loop() -> asyncio.AbstractEventLoop:
+    import uvloop
+
+    return uvloop.new_event_loop()
 
 
 async def keep_running(name: str, component: Callable[[], Awaitable[None]]) -> None:

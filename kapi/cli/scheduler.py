@@ -31,7 +31,7 @@ def run(options: SchedulerOptions) -> None:
         client = Client(HttpsTransport.from_kubeconfig(options.kubeconfig), "kube-scheduler")
         await run_component(run_scheduler(client, leader_elect=options.leader_elect), shutdown)
 
-    run_until_signalled(main)
+    run_until_signalled(main, fast=True)
 
 
 command = command_of(SchedulerOptions, run)

@@ -10,6 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 from kapi.env.current import threads_allowed
 
 _log = logging.getLogger(__name__)
+_CLEAN_UP_SECONDS = 10.0
 _alive: set[asyncio.Task[Any]] = set()
 
 P = ParamSpec("P")
@@ -53,7 +54,14 @@ class TaskScope:
         """Cancel every task of the scope and wait until each has ended."""
         pending = list(self._tasks)
         for task in pending:
-            task.cancel()
+            # A task that is on its way out already (its owner awaited it with `gather` and was
+            # cancelled) must not be torn out of its own cleaning up.
+            if not task.cancelling():
+                task.cancel()
+        if pending:
+            _, late = await asyncio.wait(pending, timeout=_CLEAN_UP_SECONDS)
+            for task in [task for task in pending if task in late]:
+                task.cancel()
         await asyncio.gather(*pending, return_exceptions=True)
 
 

@@ -101,6 +101,10 @@ async def serve(
         connections[connection] = task
         try:
             await connection.run()
+        except asyncio.CancelledError:
+            # `_finish` cancels what is left; asyncio's streams would log that as an error.
+            if not context.terminated.is_set():
+                raise
         finally:
             del connections[connection]
 
