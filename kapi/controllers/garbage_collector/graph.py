@@ -135,6 +135,8 @@ class Graph:
                 continue
             if uid not in new:
                 owner.dependents.pop(node.uid, None)
+                if owner.virtual and not owner.dependents:
+                    del self._nodes[uid]
             stopped = uid not in new or not new[uid].get("blockOwnerDeletion")
             if reference.get("blockOwnerDeletion") and stopped and owner.deleting_dependents:
                 work.delete[uid] = None
