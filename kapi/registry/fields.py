@@ -19,6 +19,7 @@ from kapi.api.object import Object
 
 NOT_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
+CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 
 

@@ -32,6 +32,10 @@ from kapi.registry.core.service_account import ServiceAccountStrategy
 from kapi.registry.discovery.endpoint_slice import EndpointSliceStrategy
 from kapi.registry.events.conversion import from_core, to_core
 from kapi.registry.events.event import NewEventStrategy
+from kapi.registry.networking.addresses import IPAddressStrategy, ServiceCIDRStrategy
+from kapi.registry.networking.ingress import IngressClassStrategy, IngressStrategy
+from kapi.registry.networking.network_policy import NetworkPolicyStrategy
+from kapi.registry.node.runtime_class import RuntimeClassStrategy
 from kapi.registry.policy.pod_disruption_budget import PodDisruptionBudgetStrategy
 from kapi.registry.rbac.bindings import ClusterRoleBindingStrategy, RoleBindingStrategy
 from kapi.registry.rbac.roles import ClusterRoleStrategy, RoleStrategy
@@ -56,10 +60,12 @@ def builtin_resources(service_cidr: str, node_port_range: tuple[int, int]) -> tu
         _new_events(),
         *_reviews(),
         *_batch(),
+        *_networking(),
         _disruption_budgets(),
         *_rbac(),
         _priority_classes(),
         _leases(),
+        _runtime_classes(),
         _endpoint_slices(),
     )
 
@@ -223,6 +229,36 @@ def _batch() -> tuple[Resource, ...]:
             subresources=(sub.status(job),),
         ),
     )  # fmt: skip
+
+
+def _networking() -> tuple[Resource, ...]:
+    group = "networking.k8s.io"
+    ingress, service_cidr = IngressStrategy(), ServiceCIDRStrategy()
+    return (
+        Resource(group, "v1", "IngressClass", "ingressclasses", False, IngressClassStrategy()),
+        Resource(
+            group, "v1", "Ingress", "ingresses", True, ingress, "", ("ing",),
+            subresources=(sub.status(ingress),),
+        ),
+        # The keys are those of `service_allocator`, which writes most of these objects.
+        Resource(
+            group, "v1", "IPAddress", "ipaddresses", False, IPAddressStrategy(), "", ("ip",),
+            storage_resource="ipaddresses",
+        ),
+        Resource(
+            group, "v1", "NetworkPolicy", "networkpolicies", True, NetworkPolicyStrategy(),
+            "", ("netpol",),
+        ),
+        Resource(
+            group, "v1", "ServiceCIDR", "servicecidrs", False, service_cidr,
+            subresources=(sub.status(service_cidr),),
+        ),
+    )  # fmt: skip
+
+
+def _runtime_classes() -> Resource:
+    strategy = RuntimeClassStrategy()
+    return Resource("node.k8s.io", "v1", "RuntimeClass", "runtimeclasses", False, strategy)
 
 
 def _disruption_budgets() -> Resource:

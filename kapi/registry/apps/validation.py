@@ -20,7 +20,8 @@ _MISMATCH = "`selector` does not match template `labels`"
 
 def template_labels(template: Object | None) -> dict[str, str] | None:
     """The labels of a template, None where it has none (messages show null)."""
-    return ((template or {}).get("metadata") or {}).get("labels") or None
+    labels = ((template or {}).get("metadata") or {}).get("labels")
+    return dict(sorted(labels.items())) if labels else None
 
 
 def workload_selector(

@@ -1,5 +1,6 @@
 """Job."""
 
+import copy
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from kapi.api.object import Object, condition_of, is_deleting, metadata, name_of
 from kapi.registry.batch.job_validation import immutable_completions, job_selector, job_spec
 from kapi.registry.cells import containers_and_images, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
+from kapi.registry.core.pod_internal import internal_pod_spec
 from kapi.registry.fields import IMMUTABLE, immutable, not_negative
 from kapi.registry.strategy import (
     AGE_COLUMN,
@@ -43,9 +45,6 @@ class JobStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         default_job_spec(obj.setdefault("spec", {}))
-        template_labels = ((obj["spec"].get("template") or {}).get("metadata") or {}).get("labels")
-        if template_labels and not metadata(obj).get("labels"):
-            metadata(obj)["labels"] = dict(template_labels)
 
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         generate_selector(obj)
@@ -63,8 +62,7 @@ class JobStrategy(Strategy):
         errors = job_spec(spec)
         errors += immutable_completions(obj, old)
         errors += immutable(spec.get("selector"), before.get("selector"), "spec.selector")
-        if not _may_change_template(old) and spec.get("template") != before.get("template"):
-            errors.append(invalid("spec.template", spec.get("template"), IMMUTABLE))
+        errors += _template_changes(spec, before, relaxed=_may_change_template(old))
         for name in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"):
             errors += immutable(spec.get(name), before.get(name), f"spec.{name}")
         return errors + immutable(
@@ -77,6 +75,12 @@ class JobStrategy(Strategy):
         for name in _STATUS_COUNTS:
             errors += not_negative(status.get(name), f"status.{name}")
         return errors
+
+    def canonicalize(self, obj: Object) -> None:
+        """A Job without labels takes those of its template, the generated ones included."""
+        labels = metadata(obj["spec"]["template"]).get("labels")
+        if labels and not metadata(obj).get("labels"):
+            metadata(obj)["labels"] = dict(labels)
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         return {"status.successful": str((obj.get("status") or {}).get("succeeded") or 0)}
@@ -124,9 +128,7 @@ def generate_selector(job: Object) -> None:
     if spec.get("manualSelector"):
         return
     template = metadata(spec["template"])
-    labels = dict(template.get("labels") or {})
-    labels.update(_generated_labels(job))
-    template["labels"] = labels
+    template["labels"] = {**_generated_labels(job), **(template.get("labels") or {})}
     selector = spec["selector"] = dict(spec.get("selector") or {})
     selector["matchLabels"] = {**(selector.get("matchLabels") or {}), UID_LABEL: uid_of(job)}
 
@@ -141,6 +143,26 @@ def _may_change_template(old: Object) -> bool:
     """Scheduling hints of a Job that is suspended and has never started may still change."""
     spec, status = old.get("spec") or {}, old.get("status") or {}
     return bool(spec.get("suspend")) and not status.get("startTime")
+
+
+def _template_changes(spec: Object, before: Object, *, relaxed: bool) -> list[FieldError]:
+    """`relaxed` allows what tells the scheduler where pods go, and what they ask for."""
+    new, old = copy.deepcopy(spec.get("template") or {}), before.get("template") or {}
+    if relaxed:
+        new["metadata"] = old.get("metadata")
+        new_spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
+        for field in ("nodeSelector", "affinity", "tolerations", "schedulingGates"):
+            new_spec.pop(field, None)
+            if field in old_spec:
+                new_spec[field] = old_spec[field]
+        for kind in ("containers", "initContainers"):
+            pairs = zip(new_spec.get(kind) or (), old_spec.get(kind) or (), strict=False)
+            for container, previous in pairs:
+                container["resources"] = previous.get("resources") or {}
+    if new == old:
+        return []
+    shown = internal_pod_spec((spec.get("template") or {}).get("spec") or {})
+    return [invalid("spec.template.spec", shown, IMMUTABLE)]
 
 
 def _status_cell(job: Object) -> str:

@@ -84,7 +84,7 @@ def _not_generated(
     path = "spec.template.metadata.labels"
     for key, value in generated.items():
         if (labels or {}).get(key) != value:
-            errors.append(required(path, f"must be '{value}'"))
+            errors.append(invalid(f"{path}[{key}]", labels, f"must be '{value}'"))
     key = "batch.kubernetes.io/controller-uid"
     expected = {"matchLabels": {key: generated.get(key)}}
     if selector is not None and selector != expected and key in generated:
@@ -144,7 +144,7 @@ def _replacement(spec: Object, path: str) -> list[FieldError]:
     policy = spec.get("podReplacementPolicy")
     if policy is None:
         return []
-    allowed = ("Failed", "TerminatingOrFailed")
+    allowed: tuple[str, ...] = ("Failed", "TerminatingOrFailed")
     if spec.get("podFailurePolicy") is not None:
         allowed = ("Failed",)
     return one_of(policy, allowed, path)

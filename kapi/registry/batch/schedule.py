@@ -7,16 +7,12 @@ import re
 
 _DESCRIPTORS = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _DURATION = re.compile(r"(\d+(\.\d+)?(ns|us|µs|ms|s|m|h))+")
-_MONTHS = {
-    name: number
-    for number, name in enumerate(
-        ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"],
-        start=1,
-    )
-}
-_DAYS = {
-    name: number for number, name in enumerate(["sun", "mon", "tue", "wed", "thu", "fri", "sat"])
-}
+_MONTH_NAMES = (
+    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
+)  # fmt: skip
+_DAY_NAMES = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+_MONTHS = {name: number for number, name in enumerate(_MONTH_NAMES, start=1)}
+_DAYS = {name: number for number, name in enumerate(_DAY_NAMES)}
 
 # Lowest, highest and names of minute, hour, day of month, month, day of week.
 _BOUNDS: tuple[tuple[int, int, dict[str, int]], ...] = (

@@ -10,7 +10,7 @@ from kapi.api.object import Object, condition_of, labels_of, name_of
 from kapi.registry.cells import NONE, UNKNOWN
 from kapi.registry.core.quantities import canonical_list
 from kapi.registry.core.resource_validation import resource_value
-from kapi.registry.fields import complaints, one_of
+from kapi.registry.fields import CIDR_TEXT, complaints, one_of
 from kapi.registry.strategy import (
     AGE_COLUMN,
     NAME_COLUMN,
@@ -38,7 +38,6 @@ _INFO_FIELDS = (
 
 
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
-_CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 
 
 def _taints(taints: list[Object], path: str) -> list[FieldError]:
@@ -85,7 +84,7 @@ def _pod_cidrs(spec: Object, path: str) -> list[FieldError]:
         try:
             versions.append(ipaddress.ip_network(text, strict=False).version)
         except ValueError:
-            errors.append(invalid(f"{path}[{index}]", text, _CIDR_TEXT))
+            errors.append(invalid(f"{path}[{index}]", text, CIDR_TEXT))
     if len(cidrs) > 1 and not errors and len(set(versions)) < len(versions):
         text = "may specify no more than one CIDR for each IP family"
         errors.append(invalid(path, cidrs, text))

@@ -79,7 +79,8 @@ class ResourceQuotaStrategy(Strategy):
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         status = obj.get("status") or {}
         hard, used = status.get("hard") or {}, status.get("used") or {}
-        requests, limits = [], []
+        requests: list[str] = []
+        limits: list[str] = []
         for name in sorted(hard):
             text = f"{name}: {used.get(name, '0')}/{hard[name]}"
             (limits if name.startswith("limits.") else requests).append(text)

@@ -31,7 +31,7 @@ from kapi.registry.core.service_types import (
     is_headless,
     needs_health_check_port,
 )
-from kapi.registry.fields import complaints, labels
+from kapi.registry.fields import CIDR_TEXT, complaints, labels
 
 _TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _AFFINITIES = ("ClientIP", "None")
@@ -43,7 +43,6 @@ _DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _KUBELET_PORT = 10250
 _LONGEST_AFFINITY_SECONDS = 86400
 _SOURCE_RANGES = "service.beta.kubernetes.io/load-balancer-source-ranges"
-_CIDR_TEXT = "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"
 _ONLY_LOAD_BALANCER = "may only be used when `type` is 'LoadBalancer'"
 
 
@@ -307,14 +306,14 @@ def _load_balancer(service: Object, spec: Object) -> list[FieldError]:
         for index, text in enumerate(ranges):
             if not _is_cidr(text.strip()):
                 own = f"spec.LoadBalancerSourceRanges[{index}]"
-                errors.append(invalid(own, text, _CIDR_TEXT))
+                errors.append(invalid(own, text, CIDR_TEXT))
     elif annotated is not None:
         path = f"metadata.annotations[{_SOURCE_RANGES}]"
         if not balanced:
             errors.append(forbidden(path, _ONLY_LOAD_BALANCER))
         for text in annotated.split(",") if annotated.strip() else ():
             if not _is_cidr(text.strip()):
-                errors.append(invalid(path, annotated, _CIDR_TEXT))
+                errors.append(invalid(path, annotated, CIDR_TEXT))
     if spec.get("allocateLoadBalancerNodePorts") is not None and not balanced:
         errors.append(forbidden("spec.allocateLoadBalancerNodePorts", _ONLY_LOAD_BALANCER))
     name = spec.get("loadBalancerClass")
