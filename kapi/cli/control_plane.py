@@ -31,6 +31,7 @@ from kapi.cli.settings import ClusterSettings, DataDir
 from kapi.server import engine
 from kapi.server.config import ApiServerConfig
 from kapi.server.engine import TlsFiles
+from kapi.storage.errors import StorageError
 from kapi.storage.interface import Store
 
 if TYPE_CHECKING:
@@ -54,14 +55,20 @@ def node_user(node_name: str) -> UserInfo:
 
 
 async def open_store(settings: ClusterSettings, data: DataDir) -> Store:
-    """etcd if servers are named, SQLite in the data directory otherwise."""
-    if settings.etcd_servers:
-        from kapi.storage.etcd import EtcdStore
+    """etcd if servers are named, SQLite in the data directory otherwise.
 
-        return await EtcdStore.open(",".join(settings.etcd_servers))
-    from kapi.storage.sqlite import SqliteStore
+    Raises CliError if it cannot be used.
+    """
+    try:
+        if settings.etcd_servers:
+            from kapi.storage.etcd import EtcdStore
 
-    return await SqliteStore.open(data.store_file)
+            return await EtcdStore.open(",".join(settings.etcd_servers))
+        from kapi.storage.sqlite import SqliteStore
+
+        return await SqliteStore.open(data.store_file)
+    except StorageError as error:
+        raise CliError(f"the store cannot be used: {error}") from error
 
 
 def api_server_config(settings: ClusterSettings, pki: ClusterPki) -> ApiServerConfig:

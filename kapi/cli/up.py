@@ -102,8 +102,9 @@ async def _up(data: DataDir, options: UpOptions) -> None:
     else:
         settings = await _prepare(data, options, before)
         progress.done("certificates and settings")
-    since = env.now() if not running else _EARLIEST
+    since = env.now()
     started = _start_missing(data, settings)
+    since = since if started else _EARLIEST
     try:
         await _wait(data, settings, since, progress)
     except (CliError, KeyboardInterrupt, asyncio.CancelledError):
