@@ -106,7 +106,8 @@ def base_rules(options: RenderOptions) -> Ruleset:
             ("fib daddr type local meta l4proto . th dport vmap @no-endpoint-nodeports",)
         ),
         "cluster-ips-check": Chain(_guard(options)),
-        "reject-chain": Chain(("reject",)),
+        # A reset, where there is one: the kernel sends few ICMP messages per second to one host.
+        "reject-chain": Chain(("meta l4proto tcp reject with tcp reset", "reject")),
     }
     return Ruleset(chains, dict(_SETS))
 
@@ -134,7 +135,10 @@ def _guard(options: RenderOptions) -> tuple[str, ...]:
     Not limited to new connections: nothing with such a destination is ever legitimate here.
     """
     ranges = ", ".join(options.service_cidrs)
-    return ("ip daddr @cluster-ips reject", f"ip daddr {{ {ranges} }} reject")
+    return (
+        "ip daddr @cluster-ips goto reject-chain",
+        f"ip daddr {{ {ranges} }} goto reject-chain",
+    )
 
 
 def _services(options: RenderOptions) -> tuple[str, ...]:
