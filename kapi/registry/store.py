@@ -71,7 +71,7 @@ class GenericStore(StoreBase):
         if same(new, old):
             return Written(new, self.external_bytes(current)), False
         revision = await self.backing.store.update(current.key, data, current.revision)
-        return self._written(new, data, revision), False
+        return await self._written(new, data, revision), False
 
     def _mark_deleting(self, obj: Object, grace: int) -> None:
         meta = metadata(obj)

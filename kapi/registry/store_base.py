@@ -5,6 +5,7 @@ no kind: whatever differs is asked of the strategy. Source of the order: k8s.io/
 `pkg/registry/generic/registry/store.go` and `pkg/registry/rest`.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -24,14 +25,17 @@ from kapi.registry.resource import Resource, Subresource
 from kapi.registry.strategy import Allocation, RequestContext, Strategy
 from kapi.storage import codec
 from kapi.storage.cached import CachedObject
-from kapi.storage.errors import KeyExists, RevisionConflict, StorageError
+from kapi.storage.errors import KeyExists, RevisionConflict, StorageError, StorageUnavailable
 from kapi.storage.interface import Store
 from kapi.storage.watch_cache import WatchCache
+
+_log = logging.getLogger(__name__)
 
 _NAME_ATTEMPTS = 8
 _GENERATED_BASE = 58  # 63 minus the random suffix, as upstream
 _CONFLICT_ATTEMPTS = 30
 _FRESH_SECONDS = 10.0
+_SEEN_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ class StoreBase:
                 raise to_api_error(error, resource, name) from error
             raise
         await _keep(allocation)
-        return self._written(obj, data, revision)
+        return await self._written(obj, data, revision)
 
     def _exists(self, key: str, name: str) -> errors.AlreadyExists:
         """409, which says so if the object in the way is on its way out."""
@@ -280,7 +284,7 @@ class StoreBase:
             metadata(new)["resourceVersion"] = str(current.revision)
             return Written(new, self.external_bytes(current))
         revision = await self.backing.store.update(current.key, data, current.revision)
-        return self._written(new, data, revision)
+        return await self._written(new, data, revision)
 
     def _check_version(self, new: Object, old: Object) -> None:
         meta = metadata(new)
@@ -344,7 +348,7 @@ class StoreBase:
     async def _remove(self, current: CachedObject, obj: Object) -> Written:
         revision = await self.backing.store.delete(current.key, current.revision)
         await self.strategy.after_delete(self.backing.store, obj)
-        return self._written(obj, self._encode(obj), revision)
+        return await self._written(obj, self._encode(obj), revision)
 
     def _check_preconditions(self, obj: Object, wanted: Preconditions) -> None:
         meta = metadata(obj)
@@ -408,11 +412,23 @@ class StoreBase:
         convert = self.resource.to_storage
         return codec.encode(convert(obj) if convert else obj)
 
-    def _written(self, obj: Object, data: bytes, revision: int) -> Written:
+    async def _written(self, obj: Object, data: bytes, revision: int) -> Written:
+        """What a write left, once this server's own cache shows it.
+
+        So whoever got the answer finds it respected: by reads, authorization and admission.
+        """
+        await self._seen(revision)
         metadata(obj)["resourceVersion"] = str(revision)
         if self.resource.to_storage is None:
             return Written(obj, codec.with_revision(data, revision))
         return Written(obj, orjson.dumps(obj))
+
+    async def _seen(self, revision: int) -> None:
+        try:
+            await self.backing.cache.wait_for(revision, _SEEN_SECONDS)
+        except StorageUnavailable:
+            # The write is done and must be acknowledged, even if the cache lags behind it.
+            _log.warning("the watch cache is behind revision %d", revision)
 
     def _unwritten(self, obj: Object) -> Written:
         return Written(obj, orjson.dumps(obj))
