@@ -19,16 +19,19 @@ from kapi.cli.settings import DataDir
 CONTROL_PLANE = "control-plane"
 _TERM_SECONDS = 15.0
 _KILL_SECONDS = 5.0
+_TAIL_BYTES = 16384
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """A daemon as its pid file names it. `started` is in clock ticks since boot."""
+    """A daemon as its pid file names it. `started` is in clock ticks since boot; `log_start` is
+    how long its log was before."""
 
     name: str
     pid: int
     started: int
     boot_id: str
+    log_start: int = 0
 
 
 def node_agent(node_name: str) -> str:
@@ -41,20 +44,26 @@ def start(data: DataDir, name: str, arguments: list[str]) -> Daemon:
     env.make_dir(data.root / "logs", 0o700)
     env.make_dir(data.root / "run", 0o700)
     argv = [sys.executable, "-m", "kapi.cli.daemon", *arguments]
-    pid = env.start_process(argv, log_path=data.log_file(name))
+    log = data.log_file(name)
+    log_start = log.stat().st_size if log.exists() else 0
+    pid = env.start_process(argv, log_path=log)
     state = _process(pid)
-    daemon = Daemon(name, pid, state[1] if state else 0, _boot_id())
+    daemon = Daemon(name, pid, state[1] if state else 0, _boot_id(), log_start)
     env.write_bytes(data.pid_file(name), orjson.dumps(asdict(daemon)))
     return daemon
 
 
 def find(data: DataDir, name: str) -> Daemon | None:
     """The running daemon of that name; None if it is not running any more."""
+    daemon = _remembered(data, name)
+    return daemon if daemon is not None and is_alive(daemon) else None
+
+
+def _remembered(data: DataDir, name: str) -> Daemon | None:
     try:
-        daemon = Daemon(**orjson.loads(env.read_bytes(data.pid_file(name))))
+        return Daemon(**orjson.loads(env.read_bytes(data.pid_file(name))))
     except (OSError, ValueError, TypeError):
         return None
-    return daemon if is_alive(daemon) else None
 
 
 def known(data: DataDir) -> list[str]:
@@ -85,11 +94,13 @@ def stop(data: DataDir, name: str) -> bool:
 
 
 def log_tail(data: DataDir, name: str, lines: int = 20) -> str:
-    """The end of the daemon's log, for a person to read."""
+    """The end of what the daemon has logged since it was last started, for a person to read."""
     path = data.log_file(name)
     if not path.exists():
         return ""
-    text = env.read_bytes(path)[-16384:].decode(errors="replace")
+    daemon = _remembered(data, name)
+    written = env.read_bytes(path)[daemon.log_start if daemon else 0 :]
+    text = written[-_TAIL_BYTES:].decode(errors="replace")
     return "\n".join(text.splitlines()[-lines:])
 
 

@@ -33,6 +33,8 @@ from kapi.storage.watch_cache import WatchCache
 
 _log = logging.getLogger(__name__)
 
+_START_SECONDS = 30.0
+
 
 def _indexer(rows: list[Resource]) -> Indexer:
     """Labels and selectable fields of stored objects, for every row that shares the keys."""
@@ -97,6 +99,8 @@ class ApiServer:
         began = env.monotonic()
         await self.cache.start()
         await bootstrap(self.api)
+        # Roles are judged as the cache has them: before it does, everybody would be refused.
+        await self.cache.wait_for(await self._store.current_revision(), _START_SECONDS)
         self._ready = True
         _log.info(
             "API server ready at revision %d after %.2f s",
