@@ -34,7 +34,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class RollingUpdate:
-    """A Deployment is updated `rounds` times while things go wrong."""
+    """A Deployment is updated `rounds` times while things go wrong.
+
+    `floor` None is what the Deployment promises: replicas - max_unavailable. An update may begin
+    before the one before it has ended.
+    """
 
     replicas: int = 4
     max_unavailable: int = 1
@@ -42,6 +46,7 @@ class RollingUpdate:
     rounds: int = 2
     faults: Faults = ROUGH
     nodes: int = 3
+    floor: int | None = None
 
     def run(self, seed: int) -> Outcome:
         """Raises InvariantBroken, DidNotSettle, or what ended a component."""
@@ -49,7 +54,8 @@ class RollingUpdate:
 
     async def _main(self, clock: SimClock, seed: int) -> Outcome:
         options = ClusterOptions(nodes=self.nodes, faults=self.faults)
-        floor = AvailabilityFloor(_LABELS, self.replicas - self.max_unavailable)
+        promised = self.replicas - self.max_unavailable
+        floor = AvailabilityFloor(_LABELS, promised if self.floor is None else self.floor)
         async with running_cluster(clock, options) as cluster:
             cluster.pods.checks.append(floor)
             await self._use(cluster, floor)
