@@ -23,7 +23,8 @@ __all__ = ["HttpsTransport", "Kubeconfig", "load_kubeconfig"]
 _READ_SIZE = 64 * 1024
 _CONNECT_SECONDS = 10.0
 _ANSWER_SECONDS = 70.0
-_MAX_IDLE = 16
+# Requests beyond these wait for a free connection: a TLS handshake costs more than the wait.
+_MAX_CONNECTIONS = 16
 # client-go reads a token file again about once a minute (transport.NewCachedFileTokenSource).
 _TOKEN_SECONDS = 60.0
 
@@ -43,6 +44,7 @@ class HttpsTransport:
         self._prefix = parts.path.rstrip("/")
         self._context = _ssl_context(config) if self._secure else None
         self._idle: list[_Connection] = []
+        self._turns = asyncio.Semaphore(_MAX_CONNECTIONS)
         self._token = config.token
         self._token_read_at = float("-inf")
         self._closed = False
@@ -61,15 +63,17 @@ class HttpsTransport:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
     ) -> Response:
+        """One exchange on a kept connection; waits its turn when many are under way."""
         head = await self._head(method, path, params, headers, body)
-        connection, reused = await self._connection()
-        try:
-            return await self._exchange(connection, head, body)
-        except _NoAnswer:
-            # The server closed a kept-alive connection as we wrote. A read may be asked again.
-            if not reused or method != "GET":
-                raise
-        return await self._exchange(await self._connect(), head, body)
+        async with self._turns:
+            connection, reused = await self._connection()
+            try:
+                return await self._exchange(connection, head, body)
+            except _NoAnswer:
+                # The server closed a kept connection as we wrote. A read may be asked again.
+                if not reused or method != "GET":
+                    raise
+            return await self._exchange(await self._connect(), head, body)
 
     async def _exchange(
         self, connection: "_Connection", head: h11.Request, body: bytes
@@ -153,7 +157,7 @@ class HttpsTransport:
         return await self._connect(), False
 
     def _release(self, connection: "_Connection") -> None:
-        if not self._closed and len(self._idle) < _MAX_IDLE and connection.recycle():
+        if not self._closed and connection.recycle():
             self._idle.append(connection)
         else:
             connection.abort()
