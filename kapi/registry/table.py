@@ -23,6 +23,8 @@ from kapi.registry.core.event import EventStrategy
 from kapi.registry.core.limit_range import LimitRangeStrategy
 from kapi.registry.core.namespace import NamespaceFinalizeStrategy, NamespaceStrategy
 from kapi.registry.core.node import NodeStrategy
+from kapi.registry.core.persistent_volume import PersistentVolumeStrategy
+from kapi.registry.core.persistent_volume_claim import PersistentVolumeClaimStrategy
 from kapi.registry.core.pod_template import PodTemplateStrategy
 from kapi.registry.core.replication_controller import ReplicationControllerStrategy
 from kapi.registry.core.resource_quota import ResourceQuotaStrategy
@@ -41,6 +43,13 @@ from kapi.registry.rbac.bindings import ClusterRoleBindingStrategy, RoleBindingS
 from kapi.registry.rbac.roles import ClusterRoleStrategy, RoleStrategy
 from kapi.registry.resource import ALL_VERBS, Resource, Subresource
 from kapi.registry.scheduling.priority_class import PriorityClassStrategy
+from kapi.registry.storage.classes import StorageClassStrategy, VolumeAttributesClassStrategy
+from kapi.registry.storage.csi import (
+    CSIDriverStrategy,
+    CSINodeStrategy,
+    CSIStorageCapacityStrategy,
+    VolumeAttachmentStrategy,
+)
 from kapi.registry.strategy import Strategy
 
 ALL = ("all",)
@@ -63,6 +72,7 @@ def builtin_resources(service_cidr: str, node_port_range: tuple[int, int]) -> tu
         *_networking(),
         _disruption_budgets(),
         *_rbac(),
+        *_storage(),
         _priority_classes(),
         _leases(),
         _runtime_classes(),
@@ -100,10 +110,19 @@ def _core_cluster() -> tuple[Resource, ...]:
 
 def _core_workloads() -> tuple[Resource, ...]:
     pod, controller = pods.PodStrategy(), ReplicationControllerStrategy()
+    claim, volume = PersistentVolumeClaimStrategy(), PersistentVolumeStrategy()
     eviction = GroupVersionKind("policy", "v1", "Eviction")
     ephemeral = pods.EphemeralContainersStrategy(pod)
     status = pods.PodStatusStrategy(pod)
     return (
+        Resource(
+            "", "v1", "PersistentVolumeClaim", "persistentvolumeclaims", True, claim,
+            "", ("pvc",), subresources=(sub.status(claim),),
+        ),
+        Resource(
+            "", "v1", "PersistentVolume", "persistentvolumes", False, volume,
+            "", ("pv",), subresources=(sub.status(volume),),
+        ),
         Resource(
             "", "v1", "Pod", "pods", True, pod, "", ("po",), ALL,
             subresources=(
@@ -266,6 +285,28 @@ def _disruption_budgets() -> Resource:
     return Resource(
         "policy", "v1", "PodDisruptionBudget", "poddisruptionbudgets", True, budget, "", ("pdb",),
         subresources=(sub.status(budget),),
+    )  # fmt: skip
+
+
+def _storage() -> tuple[Resource, ...]:
+    group = "storage.k8s.io"
+    attachment, attributes = VolumeAttachmentStrategy(), VolumeAttributesClassStrategy()
+    capacity, storage_class = CSIStorageCapacityStrategy(), StorageClassStrategy()
+    return (
+        Resource(group, "v1", "CSIDriver", "csidrivers", False, CSIDriverStrategy()),
+        Resource(group, "v1", "CSINode", "csinodes", False, CSINodeStrategy()),
+        Resource(group, "v1", "CSIStorageCapacity", "csistoragecapacities", True, capacity),
+        Resource(
+            group, "v1", "StorageClass", "storageclasses", False, storage_class, "", ("sc",)
+        ),
+        Resource(
+            group, "v1", "VolumeAttachment", "volumeattachments", False, attachment,
+            subresources=(sub.status(attachment),),
+        ),
+        Resource(
+            group, "v1", "VolumeAttributesClass", "volumeattributesclasses", False, attributes,
+            "", ("vac",),
+        ),
     )  # fmt: skip
 
 

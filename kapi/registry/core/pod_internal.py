@@ -128,6 +128,11 @@ _TYPES = {
         "Projected:*Projected PortworxVolume:any ScaleIO:any StorageOS:any CSI:any "
         "Ephemeral:any Image:*ImageVolume"
     ),
+    "ClaimSpec": (
+        "AccessModes:? Selector:json Resources:ClaimResources VolumeName StorageClassName:? "
+        "VolumeMode:? DataSource:any DataSourceRef:any VolumeAttributesClassName:?"
+    ),
+    "ClaimResources": "Limits:qs Requests:qs",
     "HostPath": "Path Type:?",
     "EmptyDir": "Medium SizeLimit:?",
     "SecretVolume": "SecretName Items:[]KeyToPath DefaultMode:? Optional:?",
@@ -209,6 +214,11 @@ def internal_pod_spec(spec: Object) -> dict[str, Any]:
     context = {**(spec.get("securityContext") or {})}
     context.update({name: spec[name] for name in _HOST_FIELDS if name in spec})
     return _struct({**spec, "securityContext": context}, "PodSpec")
+
+
+def internal_form(obj: Object, type_name: str) -> dict[str, Any]:
+    """Any object of a type in the tables above."""
+    return _struct(obj, type_name)
 
 
 def internal_container(container: Object) -> dict[str, Any]:

@@ -34,7 +34,7 @@ _HOST_PATH_TYPES = (
     "Socket",
 )
 _PULL_POLICIES = ("Always", "IfNotPresent", "Never")
-_ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+ACCESS_MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 _TEN_MINUTES = 600
 _LONGEST_TOKEN = 1 << 32
 _MODE_TEXT = "must be a number between 0 and 0777 (octal), both inclusive"
@@ -61,7 +61,7 @@ def volumes(items: list[Object], path: str) -> list[FieldError]:
 def _sources(volume: Object, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     found = 0
-    for name, (shown, check) in _CHECKS.items():
+    for name, (shown, check) in SOURCE_CHECKS.items():
         source = volume.get(name)
         if source is None:
             continue
@@ -180,8 +180,8 @@ def claim_spec(spec: Object, path: str) -> list[FieldError]:
     if not modes:
         errors.append(required(f"{path}.accessModes", "at least 1 access mode is required"))
     for mode in modes:
-        if mode not in _ACCESS_MODES:
-            errors.append(not_supported(f"{path}.accessModes", mode, _ACCESS_MODES))
+        if mode not in ACCESS_MODES:
+            errors.append(not_supported(f"{path}.accessModes", mode, ACCESS_MODES))
     if "ReadWriteOncePod" in modes and len(modes) > 1:
         text = "may not use ReadWriteOncePod with other access modes"
         errors.append(forbidden(f"{path}.accessModes", text))
@@ -289,7 +289,7 @@ def _csi(source: Object, path: str) -> list[FieldError]:
 
 
 # In upstream's order: of two sources the later one is the one too many.
-_CHECKS: dict[str, tuple[str, Check]] = {
+SOURCE_CHECKS: dict[str, tuple[str, Check]] = {
     "emptyDir": ("emptyDir", _empty_dir),
     "hostPath": ("hostPath", _host_path),
     "gitRepo": VENDOR_CHECKS["gitRepo"],

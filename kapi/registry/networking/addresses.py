@@ -22,7 +22,7 @@ from kapi.registry.strategy import (
 class IPAddressStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/networking/ipaddress/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("ParentRef"), AGE_COLUMN)
+    columns = (NAME_COLUMN, Column("ParentRef"))
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         wrong = ip_errors(name)
@@ -60,7 +60,7 @@ class IPAddressStrategy(Strategy):
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         parent = (obj.get("spec") or {}).get("parentRef") or {}
         parts = [parent.get(field) for field in ("group", "resource", "namespace", "name")]
-        return [name_of(obj), "/".join(str(part) for part in parts if part), age(obj, now)]
+        return [name_of(obj), "/".join(str(part) for part in parts if part)]
 
 
 class ServiceCIDRStrategy(Strategy):

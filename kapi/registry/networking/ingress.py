@@ -15,7 +15,7 @@ from kapi.api.errors import (
     too_long,
 )
 from kapi.api.names import (
-    dns1035_label_errors,
+    dns_label_errors,
     dns_subdomain_errors,
     domain_prefixed_path_errors,
     ip_errors,
@@ -203,7 +203,7 @@ def _backend(backend: Object, path: str) -> list[FieldError]:
     if not name:
         errors.append(required(f"{own}.name"))
     else:
-        errors += complaints(f"{own}.name", name, dns1035_label_errors(name))
+        errors += complaints(f"{own}.name", name, dns_label_errors(name))
     port = service.get("port") or {}
     port_name, number = port.get("name"), port.get("number")
     if port_name and number:

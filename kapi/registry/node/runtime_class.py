@@ -35,7 +35,8 @@ class RuntimeClassStrategy(Strategy):
         return errors + _tolerations(scheduling.get("tolerations") or [])
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        return immutable(obj.get("handler"), old.get("handler"), "handler")
+        changed = immutable(obj.get("handler"), old.get("handler"), "handler")
+        return changed + self.validate(obj)
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         return [name_of(obj), obj.get("handler") or "", age(obj, now)]
