@@ -39,7 +39,7 @@ from kapi.env.files import (
     write_private,
     write_text,
 )
-from kapi.env.processes import ProcessResult, run_process, start_process
+from kapi.env.processes import ProcessResult, run_module, run_process, start_process
 from kapi.env.tasks import TaskScope, in_thread, share_interpreter, spawn, start_thread
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "random",
     "read_bytes",
     "read_text",
+    "run_module",
     "run_process",
     "share_interpreter",
     "simulated",

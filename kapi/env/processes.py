@@ -17,9 +17,13 @@ class ProcessResult:
 
 
 async def run_process(
-    argv: Sequence[str], *, stdin: bytes = b"", timeout: float = 60.0
+    argv: Sequence[str],
+    *,
+    stdin: bytes = b"",
+    timeout: float = 60.0,
+    environment: Mapping[str, str] | None = None,
 ) -> ProcessResult:
-    """Run to the end and collect the output.
+    """Run to the end and collect the output; `environment` is added to this process's own.
 
     Raises TimeoutError after `timeout` seconds (the process is killed first) and
     FileNotFoundError if the program does not exist.
@@ -29,6 +33,7 @@ async def run_process(
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
     )
     try:
         async with asyncio.timeout(timeout):
@@ -60,4 +65,14 @@ def start_process(
             (os.POSIX_SPAWN_DUP2, 1, 2),
         ],
         setsid=True,
+    )
+
+
+async def run_module(module: str, *, stdin: bytes = b"", timeout: float = 60.0) -> ProcessResult:
+    """Run a Python module of this very installation (or checkout) to its end."""
+    return await run_process(
+        [sys.executable, "-m", module],
+        stdin=stdin,
+        timeout=timeout,
+        environment={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
     )

@@ -1,20 +1,22 @@
-"""Serves the OpenAPI documents: each is built on first request, in a thread, and kept as bytes."""
+"""Serves the OpenAPI documents: built on first request in a process of its own, kept as bytes."""
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Sequence
-
-import orjson
+import logging
+from collections.abc import Sequence
 
 from kapi import env
-from kapi.api.object import Object
+from kapi.api import errors
 from kapi.registry.resource import Resource
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import JSON, Exchange
 from kapi.server.negotiation import not_acceptable, split_media_type
 from kapi.server.router import unknown_path
-from openapi import v2, v3
+from openapi.build import request
 
+_log = logging.getLogger(__name__)
+
+_BUILD_SECONDS = 60.0
 _V2_PROTOBUF = (
     "application/com.github.proto-openapi.spec.v2@v1.0+protobuf",
     "application/com.github.proto-openapi.spec.v2.v1.0+protobuf",
@@ -30,15 +32,26 @@ class OpenApiDocuments:
         self._discovery = discovery
         self._made: dict[str, asyncio.Task[bytes]] = {}
 
-    async def _document(self, name: str, make: Callable[[], bytes]) -> bytes:
+    async def _document(self, name: str) -> bytes:
         task = self._made.get(name)
         if task is None or (task.done() and (task.cancelled() or task.exception())):
-            task = self._made[name] = env.spawn(env.in_thread(make), f"openapi {name}")
+            task = self._made[name] = env.spawn(self._build(name), f"openapi {name}")
         return await asyncio.shield(task)
 
+    async def _build(self, name: str) -> bytes:
+        try:
+            built = await env.run_module(
+                "openapi", stdin=request(name, self._resources), timeout=_BUILD_SECONDS
+            )
+        except (OSError, TimeoutError) as error:
+            raise errors.InternalError(f"the OpenAPI document cannot be built: {error}") from error
+        if built.exit_code:
+            _log.error("building %s failed: %s", name, built.stderr.decode("utf-8", "replace"))
+            raise errors.InternalError("the OpenAPI document cannot be built; see the log")
+        return built.stdout
+
     async def serve_v3_root(self, exchange: Exchange) -> None:
-        body = await self._document("v3", lambda: orjson.dumps(v3.root_document(self._resources)))
-        await respond_cached(exchange, body, JSON)
+        await respond_cached(exchange, await self._document("v3"), JSON)
 
     async def serve_v3(self, exchange: Exchange, path: str) -> None:
         """`api/v1` or `apis/apps/v1`. Raises NotFound for what is not served."""
@@ -51,12 +64,7 @@ class OpenApiDocuments:
             raise unknown_path()
         if not self._discovery.has_group_version(group, version):
             raise unknown_path()
-
-        def make() -> bytes:
-            document: Object = v3.group_version_document(group, version, self._resources)
-            return orjson.dumps(document)
-
-        body = await self._document(f"v3 {group}/{version}", make)
+        body = await self._document(f"v3/{group}/{version}")
         await respond_cached(exchange, body, JSON)
 
     async def serve_v2(self, exchange: Exchange) -> None:
@@ -64,14 +72,12 @@ class OpenApiDocuments:
         accept = exchange.header(b"accept")
         medias = [split_media_type(clause)[0] for clause in accept.split(",")]
         if any(media in _V2_PROTOBUF for media in medias):
-            body = await self._document(
-                "v2 protobuf", lambda: v2.to_protobuf(v2.document(self._resources))
-            )
+            body = await self._document("v2-protobuf")
             await respond_cached(exchange, body, _V2_PROTOBUF_REPLY)
             return
         if accept and not any(media in ("", JSON, "*/*", "application/*") for media in medias):
             raise not_acceptable()
-        body = await self._document("v2", lambda: orjson.dumps(v2.document(self._resources)))
+        body = await self._document("v2")
         await respond_cached(exchange, body, JSON)
 
 

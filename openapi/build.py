@@ -1,0 +1,93 @@
+"""One document from a request that can cross a process boundary."""
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from kapi.api.object import GroupVersionKind
+from openapi import v2, v3
+from openapi.resource import ServedResource
+
+
+@dataclass(frozen=True, slots=True)
+class SubresourceRow:
+    """A ServedSubresource made of plain values."""
+
+    name: str
+    verbs: tuple[str, ...]
+    kind: GroupVersionKind | None
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResourceRow:
+    """A ServedResource made of plain values."""
+
+    group: str
+    version: str
+    kind: str
+    plural: str
+    singular: str
+    namespaced: bool
+    verbs: tuple[str, ...]
+    subresources: tuple[SubresourceRow, ...]
+
+
+def request(document: str, resources: Iterable[ServedResource]) -> bytes:
+    """The request for a document: `v2`, `v2-protobuf`, `v3`, or `v3/<group>/<version>`."""
+    return orjson.dumps({"document": document, "rows": [asdict(_row(row)) for row in resources]})
+
+
+def build(encoded: bytes) -> bytes:
+    """The document's bytes. Raises ValueError for a request that names none."""
+    wanted = orjson.loads(encoded)
+    rows = [_parsed(row) for row in wanted["rows"]]
+    document = str(wanted["document"])
+    if document == "v2-protobuf":
+        return v2.to_protobuf(v2.document(rows))
+    if document == "v2":
+        return orjson.dumps(v2.document(rows))
+    if document == "v3":
+        return orjson.dumps(v3.root_document(rows))
+    kind, separator, rest = document.partition("/")
+    group, slash, version = rest.rpartition("/")
+    if kind != "v3" or not separator or not slash:
+        raise ValueError(f"no such document: {document}")
+    return orjson.dumps(v3.group_version_document(group, version, rows))
+
+
+def _row(resource: ServedResource) -> ResourceRow:
+    return ResourceRow(
+        resource.group,
+        resource.version,
+        resource.kind,
+        resource.plural,
+        resource.singular,
+        resource.namespaced,
+        resource.verbs,
+        tuple(
+            SubresourceRow(item.name, item.verbs, item.kind, item.how)
+            for item in resource.subresources
+        ),
+    )
+
+
+def _parsed(value: dict[str, Any]) -> ResourceRow:
+    subresources = tuple(
+        SubresourceRow(
+            item["name"],
+            tuple(item["verbs"]),
+            GroupVersionKind(**item["kind"]) if item["kind"] else None,
+            item["how"],
+        )
+        for item in value["subresources"]
+    )
+    plain = {key: value[key] for key in ("group", "version", "kind", "plural", "singular")}
+    return ResourceRow(
+        **plain,
+        namespaced=value["namespaced"],
+        verbs=tuple(value["verbs"]),
+        subresources=subresources,
+    )
