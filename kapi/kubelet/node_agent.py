@@ -144,8 +144,10 @@ class NodeAgent:
             await self._look_at_runtime()
         status = self._status(self._node.get("status") or {})
         before = self._node.get("status") or {}
+        # An empty list is stored as none at all.
+        shown = without_heartbeats(before)
         unchanged = all(
-            without_heartbeats(before).get(name) == value
+            (shown.get(name) or None) == (value or None)
             for name, value in without_heartbeats(status).items()
         )
         recent = env.monotonic() - self._posted_at < self._config.status_report_seconds

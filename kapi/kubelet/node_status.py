@@ -9,7 +9,7 @@ from decimal import Decimal
 
 from kapi import GIT_VERSION
 from kapi.api.object import Object
-from kapi.api.quantity import parse_quantity
+from kapi.api.quantity import canonical_quantity, parse_quantity
 from kapi.kubelet.config import KubeletConfig
 from kapi.kubelet.machine import MachineFacts
 from kapi.kubelet.runtime.interface import Image
@@ -64,7 +64,8 @@ def allocatable_of(capacity: Mapping[str, str]) -> dict[str, str]:
     )
     if "memory" in capacity:
         memory = int(parse_quantity(capacity["memory"]) - huge) - _HARD_MEMORY
-        found["memory"] = f"{max(memory, 0) // 1024}Ki"
+        # Spelled as the server will store it, so that an unchanged node looks unchanged.
+        found["memory"] = canonical_quantity(f"{max(memory, 0) // 1024}Ki")
     if "ephemeral-storage" in capacity:
         disk = parse_quantity(capacity["ephemeral-storage"])
         found["ephemeral-storage"] = str(int(disk * (1 - _HARD_DISK)))
@@ -73,7 +74,8 @@ def allocatable_of(capacity: Mapping[str, str]) -> dict[str, str]:
 
 def node_status(config: KubeletConfig, old: Object, seen: NodeObservation) -> Object:
     """The status a kubelet owns; heartbeat times are `seen.now`."""
-    capacity = dict(config.capacity or seen.machine.capacity)
+    known = config.capacity or seen.machine.capacity
+    capacity = {name: canonical_quantity(amount) for name, amount in known.items()}
     # Extended resources were put there by others (a device plugin, a test): they stay.
     for name, amount in (old.get("capacity") or {}).items():
         if "/" in name and name not in capacity:

@@ -1,5 +1,6 @@
 """Pure translation between the runtime interface and Docker's JSON."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ LABEL_ATTEMPT = "io.kubernetes.container.restartCount"
 LABEL_SHARE_PID = "kapi.share-process-namespace"
 
 _LOG_CONFIG = {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "5"}}
+_FRACTION = re.compile(r"\.(\d+)")
 _NEVER = "0001-01-01T00:00:00Z"
 _PAUSE_OOM_SCORE = -998
 _PAUSE_CPU_SHARES = 2
@@ -168,14 +170,8 @@ def moment(text: str) -> datetime | None:
     """Docker's time with up to nine fractional digits; its zero time is None."""
     if not text or text == _NEVER:
         return None
-    # Python reads at most six fractional digits of what Docker prints with up to nine.
-    whole, dot, rest = text.partition(".")
-    if not dot:
-        return env.parse_time(text)
-    fraction = rest.rstrip("Z+-:0123456789") or rest
-    digits = "".join(char for char in fraction[:6] if char.isdigit())
-    zone = rest.lstrip("0123456789") or "Z"
-    return env.parse_time(f"{whole}.{digits}{zone}")
+    # Python reads six fractional digits, or three, of what Docker prints with up to nine.
+    return env.parse_time(_FRACTION.sub(lambda match: f".{match[1]:0<6.6}", text))
 
 
 def container_from(inspected: Mapping[str, Any]) -> Container:
