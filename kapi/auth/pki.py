@@ -62,7 +62,7 @@ ADMIN = client_spec("admin", "kubernetes-admin", "system:masters")
 CONTROLLER_MANAGER = client_spec("controller-manager", "system:kube-controller-manager")
 SCHEDULER = client_spec("scheduler", "system:kube-scheduler")
 PROXY = client_spec("proxy", "system:kube-proxy")
-DNS = client_spec("dns", "system:serviceaccount:kube-system:kube-dns", "system:serviceaccounts")
+DNS = client_spec("dns", "system:kube-dns")
 KUBELET_CLIENT = client_spec(
     "apiserver-kubelet-client", "kube-apiserver-kubelet-client", "system:masters"
 )

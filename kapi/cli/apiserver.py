@@ -50,15 +50,26 @@ def run(options: ApiServerOptions) -> None:
     settings = _settings(options)
 
     async def main(shutdown: asyncio.Event) -> None:
-        from kapi.cli.control_plane import running_api_server
+        from kapi.cli.components import ensure_dns_objects
+        from kapi.cli.control_plane import ADDON_MANAGER, running_api_server
         from kapi.cli.identities import ensure_identities
+        from kapi.client.client import Client
+        from kapi.client.in_process import InProcessTransport
+        from kapi.server.engine import Application
 
         env.make_dir(data.root, 0o700)
         if not env.hold_lock(data.lock_file):
             raise CliError(f"another process uses {data.root}")
         pki = ensure_identities(data, settings)
-        async with running_api_server(settings, data, pki):
-            await shutdown.wait()
+        async with running_api_server(settings, data, pki) as server:
+            scope = env.TaskScope()
+            app: Application = server.app
+            addons = Client(InProcessTransport(app, ADDON_MANAGER), "addon-manager")
+            scope.spawn(ensure_dns_objects(addons, settings), "cluster DNS objects")
+            try:
+                await shutdown.wait()
+            finally:
+                await scope.close()
 
     run_until_signalled(main, fast=True)
 

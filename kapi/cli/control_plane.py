@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kapi import env
-from kapi.api.user import GROUP_AUTHENTICATED, SERVICE_ACCOUNT_PREFIX, UserInfo
+from kapi.api.user import GROUP_AUTHENTICATED, GROUP_MASTERS, SERVICE_ACCOUNT_PREFIX, UserInfo
 from kapi.auth.authenticators import (
     StaticTokenAuthenticator,
     UnionAuthenticator,
@@ -41,6 +41,9 @@ _log = logging.getLogger(__name__)
 
 KUBE_CONTROLLER_MANAGER = UserInfo("system:kube-controller-manager", groups=(GROUP_AUTHENTICATED,))
 KUBE_SCHEDULER = UserInfo("system:kube-scheduler", groups=(GROUP_AUTHENTICATED,))
+
+# Makes the objects of the cluster's own add-ons.
+ADDON_MANAGER = UserInfo("kapi:addon-manager", groups=(GROUP_MASTERS, GROUP_AUTHENTICATED))
 
 
 def controller_user(name: str) -> UserInfo:

@@ -8,8 +8,9 @@ import asyncio
 
 from kapi import env
 from kapi.auth.pki import ClusterPki
-from kapi.cli.components import run_controllers, run_scheduler
+from kapi.cli.components import ensure_dns_objects, run_controllers, run_scheduler
 from kapi.cli.control_plane import (
+    ADDON_MANAGER,
     KUBE_CONTROLLER_MANAGER,
     KUBE_SCHEDULER,
     controller_user,
@@ -61,6 +62,9 @@ def start_components(
         await run_scheduler(client, leader_elect=leader_elect)
 
     components = {"controller manager": controllers, "scheduler": scheduler}
+    if settings.node_names:
+        addons = Client(InProcessTransport(app, ADDON_MANAGER), "addon-manager")
+        scope.spawn(ensure_dns_objects(addons, settings), "cluster DNS objects")
     if settings.simulated_nodes:
         from kapi.cli.simulated_nodes import run_simulated_nodes
 

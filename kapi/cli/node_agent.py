@@ -9,7 +9,7 @@ from kapi.cli.components import run_dns, run_proxy
 from kapi.cli.kubelets import KUBELET_PORT, Kubelets, free_port, kubelet_server, serving_files
 from kapi.cli.plan import can_route
 from kapi.cli.process import keep_running
-from kapi.cli.settings import CLUSTER_DOMAIN, ClusterSettings, DataDir
+from kapi.cli.settings import CLUSTER_DOMAIN, DNS_PORT, ClusterSettings, DataDir
 from kapi.client.client import Client
 from kapi.client.https import HttpsTransport
 from kapi.kubelet.config import KubeletConfig
@@ -29,6 +29,7 @@ async def run_node_agent(
 
     components = {f"kubelet {node_name}": kubelet}
     if first and can_route():
+        from kapi.dns.server import DnsConfig
         from kapi.proxy.service_proxy import ProxyConfig
 
         async def proxy() -> None:
@@ -41,7 +42,11 @@ async def run_node_agent(
             await run_proxy(_client(data, "proxy", "kube-proxy"), config)
 
         async def dns() -> None:
-            await run_dns(_client(data, "dns", "kube-dns"), settings)
+            listen = ((settings.bridge_address, DNS_PORT),)
+            config = DnsConfig(
+                cluster_domain=CLUSTER_DOMAIN, listen=listen, service_ip=settings.dns_service_ip
+            )
+            await run_dns(_client(data, "dns", "kube-dns"), config, DockerNetwork().bridge)
 
         components |= {"proxy": proxy, "dns": dns}
     try:

@@ -13,6 +13,9 @@ from kapi.cli.errors import CliError
 RuntimeKind = Literal["docker", "simulated"]
 
 CLUSTER_DOMAIN = "cluster.local"
+DNS_PORT = 10053
+"""Where cluster DNS listens on the pod bridge; pods ask the Service's port 53. Not 53 itself,
+which a resolver of the machine may hold on all addresses."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -132,7 +132,7 @@ def test_escalation_names_what_is_missing(lookup: FakeLookup) -> None:
     assert rbac.escalation(ALICE, "a", (compile_rule(READ_PODS),)) is None
     wanted = compile_rule({"verbs": ["get", "delete"], "apiGroups": [""], "resources": ["pods"]})
     assert rbac.escalation(ALICE, "a", (wanted,)) == (
-        'user "alice" (groups=["dev", "system:authenticated"]) is attempting to grant RBAC '
+        'user "alice" (groups=["dev" "system:authenticated"]) is attempting to grant RBAC '
         "permissions not currently held:\n"
         '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}'
     )
