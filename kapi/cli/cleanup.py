@@ -3,13 +3,19 @@
 from functools import partial
 from typing import Any
 
+import typer
+
 from kapi import env
+from kapi.cli.plan import can_route
+from kapi.cli.readiness import admin_client
 from kapi.cli.settings import ClusterSettings, DataDir
 from kapi.kubelet.runtime.docker.engine import DockerEngine, EngineError
 from kapi.kubelet.runtime.docker.network import DockerNetwork
 from kapi.kubelet.runtime.docker.translate import LABEL_SCOPE
 from kapi.kubelet.runtime.interface import RuntimeUnavailable
 from kapi.kubelet.volumes.pod_volumes import remove_pod_directory
+from kapi.proxy.service_proxy import ProxyConfig, ServiceProxy
+from kapi.proxy.writer import NftError
 
 
 async def clean_machine(settings: ClusterSettings, data: DataDir) -> None:
@@ -22,11 +28,27 @@ async def clean_machine(settings: ClusterSettings, data: DataDir) -> None:
         pods = data.node(node_name) / "pods"
         for directory in pods.iterdir() if pods.exists() else ():
             await env.in_thread(remove_pod_directory, directory)
+    await _remove_packet_rules(settings, data)
     try:
         await _remove_containers(settings.cluster_id)
         await _remove_network(DockerNetwork(subnet=settings.cluster_cidr).name)
     except RuntimeUnavailable:
         return
+
+
+async def _remove_packet_rules(settings: ClusterSettings, data: DataDir) -> None:
+    if not can_route() or not data.kubeconfig.exists():
+        return
+    config = ProxyConfig(
+        node_names=settings.node_names,
+        cluster_cidr=settings.cluster_cidr,
+        service_cidrs=(settings.service_cidr,),
+        bridge=DockerNetwork().bridge,
+    )
+    try:
+        await ServiceProxy(admin_client(data.kubeconfig), config).cleanup()
+    except NftError as error:
+        typer.echo(f"The packet rules stay: {error}")
 
 
 async def _remove_containers(scope: str) -> None:
