@@ -60,7 +60,7 @@ class GenericStore(StoreBase):
             return Written(new, orjson.dumps(new)), self._deletion_is_due(new)
         marked = bool(metadata(old).get("deletionTimestamp"))
         if self._deletion_is_due(new) and (marked or not self.strategy.deletes_in_two_steps):
-            if not metadata(old).get("deletionTimestamp"):
+            if not marked and not self.strategy.deletes_gracefully:
                 # An immediate deletion shows the object as it was, with the last revision.
                 for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
                     meta.pop(field, None)

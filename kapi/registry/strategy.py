@@ -118,6 +118,9 @@ class Strategy:
     default_propagation = "Background"
     """What a DELETE without a propagation policy means; a few old kinds orphan."""
 
+    deletes_gracefully = False
+    """Does a deletion go through a grace period? Its end then shows when and how."""
+
     deletes_in_two_steps = False
     """Does the first DELETE only mark the object, even if nothing holds it back?"""
 

@@ -96,7 +96,7 @@ class Exchange:
         if self.request_id:
             head.append((b"audit-id", self.request_id.encode()))
         for text in dict.fromkeys(self.warnings):
-            quoted = text.replace("\\", "\\\\").replace('"', '\\"')
+            quoted = " ".join(text.split("\n")).replace("\\", "\\\\").replace('"', '\\"')
             head.append((b"warning", f'299 - "{quoted}"'.encode("utf-8", "replace")))
         await self.send({"type": "http.response.start", "status": status, "headers": head})
 

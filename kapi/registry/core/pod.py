@@ -29,6 +29,7 @@ class PodStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/pod/strategy.go`."""
 
     returns_deleted_object = True
+    deletes_gracefully = True
     has_generation = True
     has_status = True
     columns = POD_COLUMNS

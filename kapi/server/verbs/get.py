@@ -1,6 +1,7 @@
 """GET one object: bytes from the cache, rendered as the client asked."""
 
 from kapi.api import errors
+from kapi.registry.errors import too_large_resource_version
 from kapi.server.call import Call
 from kapi.server.exchange import JSON
 from kapi.server.printing import render_object
@@ -24,6 +25,9 @@ async def get(call: Call) -> None:
     wanted = check_resource_version(version)
     cache = call.store.backing.cache
     if wanted > cache.revision:
+        current = await call.store.backing.store.current_revision()
+        if wanted > current:
+            raise too_large_resource_version(wanted, current)
         await cache.wait_for(wanted, 3.0)
     entry = await call.store.entry(call.namespace, call.name, fresh=version != "0")
     data = call.store.external_bytes(entry)

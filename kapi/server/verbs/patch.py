@@ -128,15 +128,16 @@ def _schema(call: Call) -> KindSchema | None:
 def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> Object:
     """Decode the patched object as if it had been sent, so that it is checked and defaulted."""
     kind = call.resource.gvk
-    check_kind(new, kind, b"")
     schema = _schema(call)
     try:
+        check_kind(new, kind, b"")
         problems = decode_with(schema, new, kind)
     except errors.BadRequest as error:
-        raise _invalid_patch(call, error) from error
+        raise _undecodable(call, new, document, error.message) from error
     mode = field_validation(call.exchange)
     if mode == "Strict" and (duplicates or problems):
-        raise _strict_refusal(call, new, document, [*duplicates, *problems])
+        why = f"strict decoding error: {', '.join([*duplicates, *problems])}"
+        raise _undecodable(call, new, document, why)
     if mode != "Ignore":
         # One patch may be built several times; its warnings are not repeated (see Exchange.start).
         judge_fields(call.exchange, [*duplicates, *problems])
@@ -145,18 +146,17 @@ def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> 
     return new
 
 
-def _strict_refusal(call: Call, new: Object, document: Any, problems: list[str]) -> errors.Invalid:
-    """422 for a patch whose result has unknown or repeated fields.
+def _undecodable(call: Call, new: Object, document: Any, why: str) -> errors.Invalid:
+    """422 for a patch whose result cannot be decoded, or not strictly.
 
     The value shown is the patched object, or for a strategic patch the patch itself as Go prints
-    a map.
+    a map. Upstream names neither kind nor object here.
     """
     if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH):
         shown = go_map(document)
     else:
-        shown = orjson.dumps(new, option=orjson.OPT_SORT_KEYS).decode()
-    problem = errors.invalid("patch", shown, f"strict decoding error: {', '.join(problems)}")
-    return errors.object_invalid(call.resource.kind, call.resource.group, call.name, [problem])
+        shown = orjson.dumps(new).decode()
+    return errors.object_invalid("", "", "", [errors.invalid("patch", shown, why)])
 
 
 def go_map(value: Any) -> str:
@@ -170,35 +170,33 @@ def go_map(value: Any) -> str:
     return "<nil>" if value is None else str(value)
 
 
-def _invalid_patch(call: Call, error: errors.BadRequest) -> errors.ApiError:
-    """A patch whose result cannot be decoded is 422, with the decode error as its text."""
-    prefix = " cannot be handled as "
-    message = error.message
-    if prefix in message:
-        message = message.split(": ", 1)[-1]
-    problem = errors.FieldError("FieldValueInvalid", "patch", f"Invalid value: {message}")
-    return (
-        errors.object_invalid(call.resource.kind, call.resource.group, call.name, [problem])
-        if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH)
-        else error
-    )
-
-
 async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> None:
     """Server-side apply: merges, keeps managedFields, and creates what does not exist."""
     manager = call.exchange.param("fieldManager")
     if not manager:
         problem = errors.required("fieldManager", "is required for apply patch")
         raise invalid_options("PATCH", problem)
-    field_validation(call.exchange)
+    mode = field_validation(call.exchange)
     try:
         applied = parse_yaml(body)
     except errors.BadRequest as error:
         raise errors.BadRequest(f"error decoding YAML: {error.message}") from error
+    if applied is None:
+        applied = {}
     if not isinstance(applied, dict):
-        raise errors.BadRequest("error decoding YAML: the patch must be an object")
-    for text in yaml_duplicates(call.exchange, body):
-        call.exchange.warnings.append(text)
+        names = {list: "array", str: "string", bool: "bool"}
+        raise errors.BadRequest(
+            "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot "
+            f"unmarshal {names.get(type(applied), 'number')} into Go value of type "
+            "map[string]interface {}"
+        )
+    repeated = yaml_duplicates(call.exchange, body)
+    if repeated and mode == "Strict":
+        raise errors.BadRequest(
+            f"error strict decoding YAML: error converting YAML to JSON: {repeated[0]}"
+        )
+    if mode == "Warn":
+        call.exchange.warnings.extend(repeated)
     schema = _schema(call)
     if schema is None:
         raise errors.NotBuilt(f"server-side apply for {call.resource.qualified} is not built")
