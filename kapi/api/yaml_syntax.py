@@ -131,9 +131,18 @@ class _Reader:
 
 
 def _go_text(error: yaml.YAMLError) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        return f"yaml: line {error.problem_mark.line + 1}: {error.problem or error.context}"
-    return f"yaml: {error}"
+    """go-yaml's message; it counts lines from 0, and one more for errors of its scanner."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"yaml: {error}"
+    line = 0
+    if error.problem_mark is not None and error.problem_mark.line:
+        line = error.problem_mark.line
+        if isinstance(error, yaml.scanner.ScannerError):
+            line += 1
+    elif error.context_mark is not None:
+        line = error.context_mark.line
+    place = f"line {line}: " if line else ""
+    return f"yaml: {place}{error.problem or error.context}"
 
 
 def read_yaml(text: str) -> tuple[Any, list[str]]:

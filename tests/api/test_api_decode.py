@@ -124,6 +124,20 @@ def test_bad_yaml(body: bytes) -> None:
         parse_yaml(body)
 
 
+@pytest.mark.parametrize(
+    ("body", "complaint"),
+    [
+        (b"a: [", "yaml: line 1: did not find expected node content"),
+        (b"a:\n\tb: 1\n", "yaml: line 2: found character that cannot start any token"),
+        (b"a: b: c", "yaml: mapping values are not allowed in this context"),
+    ],
+)
+def test_yaml_complaints_are_go_yamls(body: bytes, complaint: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        parse_yaml(body)
+    assert caught.value.message == f"error converting YAML to JSON: {complaint}"
+
+
 def test_yaml_bombs_are_refused() -> None:
     lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
