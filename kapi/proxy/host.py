@@ -65,8 +65,9 @@ class HostNetwork:
         except (NetlinkError, OSError) as error:
             _log.warning("the device %s cannot be removed: %s", self._sink, error)
         if self._bridge:
-            while await self._docker_rule("-D"):
-                pass
+            for rule in self._docker_rules():
+                while await _iptables("-D", rule):
+                    pass
 
     async def _lead_to_sink(self) -> None:
         try:
@@ -91,14 +92,22 @@ class HostNetwork:
         return filtered
 
     async def _let_translated_through_docker(self) -> None:
-        """Docker drops what comes from outside to a bridge; node ports must pass."""
-        if await self._docker_rule("-C") or await self._docker_rule("-I"):
-            return
-        _log.info("no DOCKER-USER chain: node ports depend on the machine's own forward rules")
+        """Docker drops what comes from outside, or from another network of its own, to a bridge.
 
-    async def _docker_rule(self, action: str) -> bool:
-        rule = ["-o", self._bridge, "-m", "conntrack", "--ctstate", "DNAT", "-j", "ACCEPT"]
-        return await _succeeds(["iptables", "-w", action, "DOCKER-USER", *rule])
+        Clients of node ports come from both, and their answers have to get back.
+        """
+        for rule in self._docker_rules():
+            if not await _iptables("-C", rule) and not await _iptables("-I", rule):
+                _log.info("no DOCKER-USER chain: node ports depend on the machine's forward rules")
+                return
+
+    def _docker_rules(self) -> list[list[str]]:
+        translated = ["-m", "conntrack", "--ctstate", "DNAT"]
+        answer = ["-m", "conntrack", "--ctstate", "ESTABLISHED"]
+        return [
+            ["-o", self._bridge, *translated, "-j", "ACCEPT"],
+            ["-i", self._bridge, *translated, *answer, "-j", "ACCEPT"],
+        ]
 
 
 def _set_sysctl(name: str) -> bool:
@@ -112,6 +121,10 @@ def _set_sysctl(name: str) -> bool:
     except OSError as error:
         _log.info("sysctl %s cannot be set: %s", name, error)
         return False
+
+
+async def _iptables(action: str, rule: list[str]) -> bool:
+    return await _succeeds(["iptables", "-w", action, "DOCKER-USER", *rule])
 
 
 async def _succeeds(argv: list[str]) -> bool:
