@@ -174,7 +174,11 @@ class Informer:
                 _log.info("%s: starting over: %s", self.resource.plural, error)
                 self._revision = ""
                 continue
-            except (ConnectionError, TimeoutError, ApiError) as error:
+            except (ConnectionError, TimeoutError) as error:
+                problem = str(error)
+            except ApiError as error:
+                # Unlike a lost connection this may last: no permission, or no such resource.
+                _log.warning("cannot follow %s: %s", self.resource.plural, error)
                 problem = str(error)
             if self._revision != seen or env.monotonic() - began > _LAST_DELAY:
                 delay = _FIRST_DELAY

@@ -43,6 +43,7 @@ class GarbageCollector:
         self._graph = Graph()
         self._owners = Owners(context.client, self._graph, context.recorder)
         self._informers: dict[tuple[str, str], Informer] = {}
+        self._following: dict[tuple[str, str], asyncio.Task[None]] = {}
         self._followers = env.TaskScope()
         self._unresolved: dict[str, None] = {}
         options = LoopOptions(workers=20)
@@ -84,14 +85,21 @@ class GarbageCollector:
         except (ApiError, ConnectionError) as error:
             _log.warning("%s: discovery failed: %s", NAME, error)
             return False
-        for served in found.resources:
-            ref = served.ref
-            self._owners.resources.setdefault((ref.group, ref.kind), ref)
-        news = False
-        for ref in found.with_verbs("delete", "list", "watch"):
-            if ref.plural not in _IGNORED and (ref.group, ref.plural) not in self._informers:
-                news = True
-                self._follow(ref)
+        kinds = {(served.ref.group, served.ref.kind): served.ref for served in found.resources}
+        collectable = {
+            (ref.group, ref.plural): ref
+            for ref in found.with_verbs("delete", "list", "watch")
+            if ref.plural not in _IGNORED
+        }
+        if not found.failures:
+            # What discovery could not be asked about is not gone.
+            for place in [place for place in self._informers if place not in collectable]:
+                self._unfollow(place)
+            self._owners.resources.clear()
+        self._owners.resources.update(kinds)
+        news = [ref for place, ref in collectable.items() if place not in self._informers]
+        for ref in news:
+            self._follow(ref)
         if news:
             waiting, self._unresolved = self._unresolved, {}
             for uid in waiting:
@@ -110,7 +118,14 @@ class GarbageCollector:
             self._queue(self._graph.remove(uid_of(obj)))
 
         informer.add_handler(put, lambda _, new: put(new), gone)
-        self._followers.spawn(informer.run(), f"{NAME} follows {ref.plural}")
+        name = f"{NAME} follows {ref.plural}"
+        self._following[ref.group, ref.plural] = self._followers.spawn(informer.run(), name)
+
+    def _unfollow(self, place: tuple[str, str]) -> None:
+        """The resource is no longer served: nothing of it exists any more."""
+        self._following.pop(place).cancel()
+        for obj in self._informers.pop(place).list():
+            self._queue(self._graph.remove(uid_of(obj)))
 
     def _queue(self, work: Work) -> None:
         for uid in work.delete:
