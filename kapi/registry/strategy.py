@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from kapi.api.errors import FieldError
 from kapi.api.object import Object, labels_of, name_of, namespace_of
+from kapi.api.schema.descriptions import field_description
 from kapi.api.user import UserInfo
 from kapi.storage.interface import Store
 
@@ -36,17 +37,34 @@ class RequestContext:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A table column; `priority` 0 always shows, 1 shows with `-o wide`."""
+    """A table column; `priority` 0 always shows, 1 shows with `-o wide`.
+
+    `about` is the description, or after a `=` the schema field whose description it shares.
+    """
 
     name: str
     type: str = "string"
     format: str = ""
     priority: int = 0
-    description: str = ""
+    about: str = ""
+
+    @property
+    def description(self) -> str:
+        if self.about.startswith("="):
+            return field_description(self.about[1:])
+        return self.about
 
 
-NAME_COLUMN = Column("Name", format="name")
-AGE_COLUMN = Column("Age")
+_META = "=apimachinery.pkg.apis.meta.v1.ObjectMeta"
+NAME_COLUMN = Column("Name", format="name", about=f"{_META}.name")
+AGE_COLUMN = Column("Age", about=f"{_META}.creationTimestamp")
+CONTAINERS_COLUMN = Column(
+    "Containers", priority=1, about="Names of each container in the template."
+)
+IMAGES_COLUMN = Column(
+    "Images", priority=1, about="Images referenced by each container in the template."
+)
+CREATED_COLUMN = Column("Created At", "date", about=f"{_META}.creationTimestamp")
 
 
 class Allocation(Protocol):
@@ -127,10 +145,7 @@ class Strategy:
     returns_deleted_object = False
     """Does DELETE answer with the object instead of a Status?"""
 
-    columns: tuple[Column, ...] = (
-        NAME_COLUMN,
-        Column("Created At", type="date"),
-    )
+    columns: tuple[Column, ...] = (NAME_COLUMN, CREATED_COLUMN)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """Complaints about metadata.name, or generateName with `prefix`; a DNS subdomain here."""

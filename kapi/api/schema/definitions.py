@@ -25,7 +25,7 @@ def _fact(name: str) -> Any:
     return orjson.loads(files("kapi.api.schema").joinpath(name).read_bytes())
 
 
-def _definitions_file() -> Path:
+def definitions_file() -> Path:
     """Found without importing the package, whose imports would take ten times the reading."""
     spec = find_spec("kubernetes_validate")
     if spec is None or not spec.submodule_search_locations:
@@ -51,7 +51,7 @@ def _without_descriptions(node: Any) -> Any:
 @cache
 def definitions() -> dict[str, Definition]:
     """Definition name -> JSON schema with `$defs` references, without descriptions."""
-    document = orjson.loads(env.read_bytes(_definitions_file()))
+    document = orjson.loads(env.read_bytes(definitions_file()))
     found: dict[str, Definition] = _without_descriptions(document["$defs"])
     return found
 

@@ -13,7 +13,12 @@ from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, Strategy, ag
 class ControllerRevisionStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/apps/controllerrevision/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("Controller"), Column("Revision"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("Controller", about="Controller of the object"),
+        Column("Revision", about="=api.apps.v1.ControllerRevision.revision"),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         obj.setdefault("revision", 0)

@@ -18,6 +18,8 @@ from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.fields import immutable, not_negative
 from kapi.registry.strategy import (
     AGE_COLUMN,
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
     NAME_COLUMN,
     Column,
     RequestContext,
@@ -42,16 +44,18 @@ class DaemonSetStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Desired", "integer"),
-        Column("Current", "integer"),
-        Column("Ready", "integer"),
-        Column("Up-to-date", "integer"),
-        Column("Available", "integer"),
-        Column("Node Selector"),
+        Column("Desired", "integer", about="=api.apps.v1.DaemonSetStatus.desiredNumberScheduled"),
+        Column("Current", "integer", about="=api.apps.v1.DaemonSetStatus.currentNumberScheduled"),
+        Column("Ready", "integer", about="=api.apps.v1.DaemonSetStatus.numberReady"),
+        Column(
+            "Up-to-date", "integer", about="=api.apps.v1.DaemonSetStatus.updatedNumberScheduled"
+        ),
+        Column("Available", "integer", about="=api.apps.v1.DaemonSetStatus.numberAvailable"),
+        Column("Node Selector", about="=api.core.v1.PodSpec.nodeSelector"),
         AGE_COLUMN,
-        Column("Containers", priority=1),
-        Column("Images", priority=1),
-        Column("Selector", priority=1),
+        CONTAINERS_COLUMN,
+        IMAGES_COLUMN,
+        Column("Selector", priority=1, about="=api.apps.v1.DaemonSetSpec.selector"),
     )
 
     def default(self, obj: Object) -> None:

@@ -18,6 +18,8 @@ from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.fields import immutable, not_negative
 from kapi.registry.strategy import (
     AGE_COLUMN,
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
     NAME_COLUMN,
     Column,
     RequestContext,
@@ -76,13 +78,13 @@ class DeploymentStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Ready"),
-        Column("Up-to-date"),
-        Column("Available"),
+        Column("Ready", about="Number of the pod with ready state"),
+        Column("Up-to-date", about="=api.apps.v1.DeploymentStatus.updatedReplicas"),
+        Column("Available", about="=api.apps.v1.DeploymentStatus.availableReplicas"),
         AGE_COLUMN,
-        Column("Containers", priority=1),
-        Column("Images", priority=1),
-        Column("Selector", priority=1),
+        CONTAINERS_COLUMN,
+        IMAGES_COLUMN,
+        Column("Selector", priority=1, about="=api.apps.v1.DeploymentSpec.selector"),
     )
 
     def default(self, obj: Object) -> None:

@@ -16,6 +16,8 @@ from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.fields import immutable
 from kapi.registry.strategy import (
     AGE_COLUMN,
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
     NAME_COLUMN,
     Column,
     RequestContext,
@@ -23,16 +25,19 @@ from kapi.registry.strategy import (
     age,
 )
 
-REPLICA_COLUMNS = (
-    NAME_COLUMN,
-    Column("Desired", "integer"),
-    Column("Current", "integer"),
-    Column("Ready", "integer"),
-    AGE_COLUMN,
-    Column("Containers", priority=1),
-    Column("Images", priority=1),
-    Column("Selector", priority=1),
-)
+
+def replica_columns(kind: str) -> tuple[Column, ...]:
+    """The columns of a kind that keeps a number of pods; `kind` is `api.apps.v1.ReplicaSet`."""
+    return (
+        NAME_COLUMN,
+        Column("Desired", "integer", about=f"={kind}Spec.replicas"),
+        Column("Current", "integer", about=f"={kind}Status.replicas"),
+        Column("Ready", "integer", about=f"={kind}Status.readyReplicas"),
+        AGE_COLUMN,
+        CONTAINERS_COLUMN,
+        IMAGES_COLUMN,
+        Column("Selector", priority=1, about=f"={kind}Spec.selector"),
+    )
 
 
 REPLICA_STATUS_COUNTS = ("fullyLabeledReplicas", "readyReplicas", "availableReplicas")
@@ -43,7 +48,7 @@ class ReplicaSetStrategy(Strategy):
 
     has_generation = True
     has_status = True
-    columns = REPLICA_COLUMNS
+    columns = replica_columns("api.apps.v1.ReplicaSet")
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -17,6 +17,8 @@ from kapi.registry.core.volume_validation import claim_spec
 from kapi.registry.fields import complaints, not_negative, one_of
 from kapi.registry.strategy import (
     AGE_COLUMN,
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
     NAME_COLUMN,
     Column,
     RequestContext,
@@ -49,10 +51,10 @@ class StatefulSetStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Ready"),
+        Column("Ready", about="Number of the pod with ready state"),
         AGE_COLUMN,
-        Column("Containers", priority=1),
-        Column("Images", priority=1),
+        CONTAINERS_COLUMN,
+        IMAGES_COLUMN,
     )
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:

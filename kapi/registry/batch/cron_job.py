@@ -13,6 +13,8 @@ from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.fields import not_negative, one_of
 from kapi.registry.strategy import (
     AGE_COLUMN,
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
     NAME_COLUMN,
     Column,
     RequestContext,
@@ -32,15 +34,15 @@ class CronJobStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Schedule"),
-        Column("Timezone"),
-        Column("Suspend", "boolean"),
-        Column("Active", "integer"),
-        Column("Last Schedule"),
+        Column("Schedule", about="=api.batch.v1.CronJobSpec.schedule"),
+        Column("Timezone", about="=api.batch.v1.CronJobSpec.timeZone"),
+        Column("Suspend", "boolean", about="=api.batch.v1.CronJobSpec.suspend"),
+        Column("Active", "integer", about="=api.batch.v1.CronJobStatus.active"),
+        Column("Last Schedule", about="=api.batch.v1.CronJobStatus.lastScheduleTime"),
         AGE_COLUMN,
-        Column("Containers", priority=1),
-        Column("Images", priority=1),
-        Column("Selector", priority=1),
+        CONTAINERS_COLUMN,
+        IMAGES_COLUMN,
+        Column("Selector", priority=1, about="=api.batch.v1.JobSpec.selector"),
     )
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:

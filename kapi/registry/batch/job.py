@@ -13,6 +13,8 @@ from kapi.registry.core.pod_internal import internal_pod_spec
 from kapi.registry.fields import IMMUTABLE, immutable, not_negative
 from kapi.registry.strategy import (
     AGE_COLUMN,
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
     NAME_COLUMN,
     Column,
     RequestContext,
@@ -34,13 +36,13 @@ class JobStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Status"),
-        Column("Completions"),
-        Column("Duration"),
+        Column("Status", about="Status of the job."),
+        Column("Completions", about="=api.batch.v1.JobStatus.succeeded"),
+        Column("Duration", about="Time required to complete the job."),
         AGE_COLUMN,
-        Column("Containers", priority=1),
-        Column("Images", priority=1),
-        Column("Selector", priority=1),
+        CONTAINERS_COLUMN,
+        IMAGES_COLUMN,
+        Column("Selector", priority=1, about="=api.batch.v1.JobSpec.selector"),
     )
 
     def default(self, obj: Object) -> None:

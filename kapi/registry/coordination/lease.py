@@ -21,7 +21,11 @@ class LeaseStrategy(Strategy):
 
     allow_create_on_update = True
     allow_unconditional_update = False
-    columns = (NAME_COLUMN, Column("Holder"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("Holder", about="=api.coordination.v1.LeaseSpec.holderIdentity"),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})

@@ -24,7 +24,7 @@ DEPRECATION = "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 End
 class EndpointsStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/endpoint/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("Endpoints"), AGE_COLUMN)
+    columns = (NAME_COLUMN, Column("Endpoints", about="=api.core.v1.Endpoints.subsets"), AGE_COLUMN)
 
     def default(self, obj: Object) -> None:
         for subset in obj.get("subsets") or ():

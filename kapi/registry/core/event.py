@@ -11,15 +11,15 @@ from kapi.registry.fields import complaints
 from kapi.registry.strategy import Column, Strategy, human_duration
 
 EVENT_COLUMNS = (
-    Column("Last Seen"),
-    Column("Type"),
-    Column("Reason"),
-    Column("Object"),
-    Column("Subobject", priority=1),
-    Column("Source", priority=1),
-    Column("Message"),
-    Column("First Seen", priority=1),
-    Column("Count", priority=1),
+    Column("Last Seen", about="=api.core.v1.Event.lastTimestamp"),
+    Column("Type", about="=api.core.v1.Event.type"),
+    Column("Reason", about="=api.core.v1.Event.reason"),
+    Column("Object", about="=api.core.v1.Event.involvedObject"),
+    Column("Subobject", priority=1, about="=api.core.v1.ObjectReference.fieldPath"),
+    Column("Source", priority=1, about="=api.core.v1.Event.source"),
+    Column("Message", about="=api.core.v1.Event.message"),
+    Column("First Seen", priority=1, about="=api.core.v1.Event.firstTimestamp"),
+    Column("Count", priority=1, about="=api.core.v1.Event.count"),
     Column("Name", format="name", priority=1),
 )
 

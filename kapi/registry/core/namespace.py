@@ -39,7 +39,7 @@ class NamespaceStrategy(Strategy):
     has_status = True
     deletes_in_two_steps = True
     returns_deleted_object = True
-    columns = (NAME_COLUMN, Column("Status"), AGE_COLUMN)
+    columns = (NAME_COLUMN, Column("Status", about="The status of the namespace"), AGE_COLUMN)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return dns_label_errors(name, prefix=prefix)

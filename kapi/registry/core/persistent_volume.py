@@ -51,16 +51,19 @@ class PersistentVolumeStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Capacity"),
-        Column("Access Modes"),
-        Column("Reclaim Policy"),
-        Column("Status"),
-        Column("Claim"),
-        Column("StorageClass"),
-        Column("VolumeAttributesClass"),
-        Column("Reason"),
+        Column("Capacity", about="=api.core.v1.PersistentVolumeSpec.capacity"),
+        Column("Access Modes", about="=api.core.v1.PersistentVolumeSpec.accessModes"),
+        Column(
+            "Reclaim Policy",
+            about="=api.core.v1.PersistentVolumeSpec.persistentVolumeReclaimPolicy",
+        ),
+        Column("Status", about="=api.core.v1.PersistentVolumeStatus.phase"),
+        Column("Claim", about="=api.core.v1.PersistentVolumeSpec.claimRef"),
+        Column("StorageClass", about="StorageClass of the pv"),
+        Column("VolumeAttributesClass", about="VolumeAttributesClass of the pv"),
+        Column("Reason", about="=api.core.v1.PersistentVolumeStatus.reason"),
         AGE_COLUMN,
-        Column("VolumeMode", priority=1),
+        Column("VolumeMode", priority=1, about="=api.core.v1.PersistentVolumeSpec.volumeMode"),
     )
 
     def default(self, obj: Object) -> None:

@@ -42,14 +42,14 @@ class PersistentVolumeClaimStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Status"),
-        Column("Volume"),
-        Column("Capacity"),
-        Column("Access Modes"),
-        Column("StorageClass"),
-        Column("VolumeAttributesClass"),
+        Column("Status", about="=api.core.v1.PersistentVolumeClaimStatus.phase"),
+        Column("Volume", about="=api.core.v1.PersistentVolumeClaimSpec.volumeName"),
+        Column("Capacity", about="=api.core.v1.PersistentVolumeClaimStatus.capacity"),
+        Column("Access Modes", about="=api.core.v1.PersistentVolumeClaimStatus.accessModes"),
+        Column("StorageClass", about="StorageClass of the pvc"),
+        Column("VolumeAttributesClass", about="VolumeAttributesClass of the pvc"),
         AGE_COLUMN,
-        Column("VolumeMode", priority=1),
+        Column("VolumeMode", priority=1, about="=api.core.v1.PersistentVolumeClaimSpec.volumeMode"),
     )
 
     def default(self, obj: Object) -> None:

@@ -14,14 +14,20 @@ from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, age, human_d
 
 POD_COLUMNS = (
     NAME_COLUMN,
-    Column("Ready"),
-    Column("Status"),
-    Column("Restarts"),
+    Column("Ready", about="The aggregate readiness state of this pod for accepting traffic."),
+    Column("Status", about="The aggregate status of the containers in this pod."),
+    Column(
+        "Restarts",
+        about=(
+            "The number of times the containers in this pod have been restarted "
+            "and when the last container in this pod has restarted."
+        ),
+    ),
     AGE_COLUMN,
-    Column("IP", priority=1),
-    Column("Node", priority=1),
-    Column("Nominated Node", priority=1),
-    Column("Readiness Gates", priority=1),
+    Column("IP", priority=1, about="=api.core.v1.PodStatus.podIP"),
+    Column("Node", priority=1, about="=api.core.v1.PodSpec.nodeName"),
+    Column("Nominated Node", priority=1, about="=api.core.v1.PodStatus.nominatedNodeName"),
+    Column("Readiness Gates", priority=1, about="=api.core.v1.PodSpec.readinessGates"),
 )
 
 _NODE_LOST = "NodeLost"

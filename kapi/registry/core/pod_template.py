@@ -8,14 +8,25 @@ from kapi.api.object import Object, labels_of, name_of
 from kapi.registry.cells import containers_and_images, key_values
 from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.core.pod_validation import pod_template
-from kapi.registry.strategy import NAME_COLUMN, Column, Strategy
+from kapi.registry.strategy import (
+    CONTAINERS_COLUMN,
+    IMAGES_COLUMN,
+    NAME_COLUMN,
+    Column,
+    Strategy,
+)
 
 
 class PodTemplateStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/podtemplate/strategy.go`."""
 
     has_generation = True
-    columns = (NAME_COLUMN, Column("Containers"), Column("Images"), Column("Pod Labels"))
+    columns = (
+        NAME_COLUMN,
+        Column("Containers", about=CONTAINERS_COLUMN.about),
+        Column("Images", about=IMAGES_COLUMN.about),
+        Column("Pod Labels", about="The labels for the pod template."),
+    )
 
     def default(self, obj: Object) -> None:
         default_pod_template(obj.setdefault("template", {}))

@@ -6,8 +6,8 @@ from typing import Any
 from kapi.api.errors import FieldError, invalid, required
 from kapi.api.object import Object, metadata
 from kapi.registry.apps.replica_set import (
-    REPLICA_COLUMNS,
     REPLICA_STATUS_COUNTS,
+    replica_columns,
     replica_row,
 )
 from kapi.registry.apps.validation import (
@@ -26,7 +26,7 @@ class ReplicationControllerStrategy(Strategy):
 
     has_generation = True
     has_status = True
-    columns = REPLICA_COLUMNS
+    columns = replica_columns("api.core.v1.ReplicationController")
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -43,7 +43,21 @@ class ResourceQuotaStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/resourcequota/strategy.go`."""
 
     has_status = True
-    columns = (NAME_COLUMN, Column("Request"), Column("Limit"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column(
+            "Request",
+            about="Request represents a minimum amount of cpu/memory that a container may consume.",
+        ),
+        Column(
+            "Limit",
+            about=(
+                "Limits control the maximum amount of cpu/memory that a container may use "
+                "independent of contention on the node."
+            ),
+        ),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

@@ -62,7 +62,12 @@ def _docker_file(data: Object, key: str) -> list[FieldError]:
 class SecretStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/secret/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("Type"), Column("Data"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("Type", about="=api.core.v1.Secret.type"),
+        Column("Data", about="=api.core.v1.Secret.data"),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         if not obj.get("type"):

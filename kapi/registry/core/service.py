@@ -41,12 +41,12 @@ class ServiceStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Type"),
-        Column("Cluster-IP"),
-        Column("External-IP"),
-        Column("Port(s)"),
+        Column("Type", about="=api.core.v1.ServiceSpec.type"),
+        Column("Cluster-IP", about="=api.core.v1.ServiceSpec.clusterIP"),
+        Column("External-IP", about="=api.core.v1.ServiceSpec.externalIPs"),
+        Column("Port(s)", about="=api.core.v1.ServiceSpec.ports"),
         AGE_COLUMN,
-        Column("Selector", priority=1),
+        Column("Selector", priority=1, about="=api.core.v1.ServiceSpec.selector"),
     )
 
     def __init__(self, service_cidr: str, node_port_range: tuple[int, int]) -> None:

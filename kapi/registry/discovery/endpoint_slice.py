@@ -39,9 +39,9 @@ class EndpointSliceStrategy(Strategy):
     has_generation = True
     columns = (
         NAME_COLUMN,
-        Column("AddressType"),
-        Column("Ports"),
-        Column("Endpoints"),
+        Column("AddressType", about="=api.discovery.v1.EndpointSlice.addressType"),
+        Column("Ports", about="=api.discovery.v1.EndpointSlice.ports"),
+        Column("Endpoints", about="=api.discovery.v1.EndpointSlice.endpoints"),
         AGE_COLUMN,
     )
 

@@ -22,7 +22,7 @@ from kapi.registry.strategy import (
 class IPAddressStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/networking/ipaddress/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("ParentRef"))
+    columns = (NAME_COLUMN, Column("ParentRef", about="=api.networking.v1.IPAddressSpec.parentRef"))
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         wrong = ip_errors(name)
@@ -67,7 +67,11 @@ class ServiceCIDRStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/networking/servicecidr/strategy.go`."""
 
     has_status = True
-    columns = (NAME_COLUMN, Column("CIDRs"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("CIDRs", about="=api.networking.v1.ServiceCIDRSpec.cidrs"),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         obj.setdefault("spec", {})

@@ -49,10 +49,21 @@ class IngressStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Class"),
-        Column("Hosts"),
-        Column("Address"),
-        Column("Ports"),
+        Column(
+            "Class",
+            about=(
+                "The name of the IngressClass resource that should be used "
+                "for additional configuration"
+            ),
+        ),
+        Column(
+            "Hosts",
+            about="Hosts that incoming requests are matched against before the ingress rule",
+        ),
+        Column(
+            "Address", about="Address is a list containing ingress points for the load-balancer"
+        ),
+        Column("Ports", about="Ports of TLS configurations that open"),
         AGE_COLUMN,
     )
 
@@ -231,7 +242,12 @@ class IngressClassStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/networking/ingressclass/strategy.go`."""
 
     has_generation = True
-    columns = (NAME_COLUMN, Column("Controller"), Column("Parameters"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("Controller", about="Controller that is responsible for handling this class"),
+        Column("Parameters", about="A reference to a resource with additional parameters"),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         parameters = obj.setdefault("spec", {}).get("parameters")

@@ -20,7 +20,11 @@ class NetworkPolicyStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/networking/networkpolicy/strategy.go`."""
 
     has_generation = True
-    columns = (NAME_COLUMN, Column("Pod-Selector"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("Pod-Selector", about="=api.networking.v1.NetworkPolicySpec.podSelector"),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})

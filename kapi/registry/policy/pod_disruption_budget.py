@@ -29,9 +29,13 @@ class PodDisruptionBudgetStrategy(Strategy):
     allow_unconditional_update = False
     columns = (
         NAME_COLUMN,
-        Column("Min Available"),
-        Column("Max Unavailable"),
-        Column("Allowed Disruptions", "integer"),
+        Column("Min Available", about="The minimum number of pods that must be available."),
+        Column("Max Unavailable", about="The maximum number of pods that may be unavailable."),
+        Column(
+            "Allowed Disruptions",
+            "integer",
+            about="Calculated number of pods that may be disrupted at this time.",
+        ),
         AGE_COLUMN,
     )
 

@@ -47,19 +47,24 @@ def _subject(subject: Object, path: str, *, cluster: bool) -> list[FieldError]:
     return errors
 
 
+def _columns(kind: str) -> tuple[Column, ...]:
+    shown = kind[0].lower() + kind[1:]
+    return (
+        NAME_COLUMN,
+        Column("Role", about=f"=api.rbac.v1.{kind}.roleRef"),
+        AGE_COLUMN,
+        Column("Users", priority=1, about=f"Users in the {shown}"),
+        Column("Groups", priority=1, about=f"Groups in the {shown}"),
+        Column("ServiceAccounts", priority=1, about=f"ServiceAccounts in the {shown}"),
+    )
+
+
 class RoleBindingStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/rbac/rolebinding/strategy.go`."""
 
     allow_create_on_update = True
     cluster = False
-    columns = (
-        NAME_COLUMN,
-        Column("Role"),
-        AGE_COLUMN,
-        Column("Users", priority=1),
-        Column("Groups", priority=1),
-        Column("ServiceAccounts", priority=1),
-    )
+    columns = _columns("RoleBinding")
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return path_segment_errors(name, prefix=prefix)
@@ -115,3 +120,4 @@ class ClusterRoleBindingStrategy(RoleBindingStrategy):
     """Refers to ClusterRoles only."""
 
     cluster = True
+    columns = _columns("ClusterRoleBinding")

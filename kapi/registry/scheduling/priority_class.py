@@ -22,10 +22,10 @@ class PriorityClassStrategy(Strategy):
     has_generation = True
     columns = (
         NAME_COLUMN,
-        Column("Value", "integer"),
-        Column("Global-Default", "boolean"),
+        Column("Value", "integer", about="=api.scheduling.v1.PriorityClass.value"),
+        Column("Global-Default", "boolean", about="=api.scheduling.v1.PriorityClass.globalDefault"),
         AGE_COLUMN,
-        Column("PreemptionPolicy"),
+        Column("PreemptionPolicy", about="=api.scheduling.v1.PriorityClass.preemptionPolicy"),
     )
 
     def default(self, obj: Object) -> None:

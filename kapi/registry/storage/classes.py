@@ -23,10 +23,10 @@ class StorageClassStrategy(Strategy):
 
     columns = (
         NAME_COLUMN,
-        Column("Provisioner"),
-        Column("ReclaimPolicy"),
-        Column("VolumeBindingMode"),
-        Column("AllowVolumeExpansion"),
+        Column("Provisioner", about="=api.storage.v1.StorageClass.provisioner"),
+        Column("ReclaimPolicy", about="=api.storage.v1.StorageClass.reclaimPolicy"),
+        Column("VolumeBindingMode", about="=api.storage.v1.StorageClass.volumeBindingMode"),
+        Column("AllowVolumeExpansion", about="=api.storage.v1.StorageClass.allowVolumeExpansion"),
         AGE_COLUMN,
     )
 
@@ -70,7 +70,11 @@ class StorageClassStrategy(Strategy):
 class VolumeAttributesClassStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/volumeattributesclass/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("DriverName"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column("DriverName", about="=api.storage.v1.VolumeAttributesClass.driverName"),
+        AGE_COLUMN,
+    )
 
     def validate(self, obj: Object) -> list[FieldError]:
         return [

@@ -52,12 +52,14 @@ class CSIDriverStrategy(Strategy):
     allow_unconditional_update = False
     columns = (
         NAME_COLUMN,
-        Column("AttachRequired", "boolean"),
-        Column("PodInfoOnMount", "boolean"),
-        Column("StorageCapacity", "boolean"),
-        Column("TokenRequests"),
-        Column("RequiresRepublish", "boolean"),
-        Column("Modes"),
+        Column("AttachRequired", "boolean", about="=api.storage.v1.CSIDriverSpec.attachRequired"),
+        Column("PodInfoOnMount", "boolean", about="=api.storage.v1.CSIDriverSpec.podInfoOnMount"),
+        Column("StorageCapacity", "boolean", about="=api.storage.v1.CSIDriverSpec.storageCapacity"),
+        Column("TokenRequests", about="=api.storage.v1.CSIDriverSpec.tokenRequests"),
+        Column(
+            "RequiresRepublish", "boolean", about="=api.storage.v1.CSIDriverSpec.requiresRepublish"
+        ),
+        Column("Modes", about="=api.storage.v1.CSIDriverSpec.volumeLifecycleModes"),
         AGE_COLUMN,
     )
 
@@ -236,10 +238,10 @@ class VolumeAttachmentStrategy(Strategy):
     has_status = True
     columns = (
         NAME_COLUMN,
-        Column("Attacher", format="name"),
-        Column("PV"),
-        Column("Node"),
-        Column("Attached", "boolean"),
+        Column("Attacher", format="name", about="=api.storage.v1.VolumeAttachmentSpec.attacher"),
+        Column("PV", about="=api.storage.v1.VolumeAttachmentSource.persistentVolumeName"),
+        Column("Node", about="=api.storage.v1.VolumeAttachmentSpec.nodeName"),
+        Column("Attached", "boolean", about="=api.storage.v1.VolumeAttachmentStatus.attached"),
         AGE_COLUMN,
     )
 
