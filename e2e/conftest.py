@@ -1,4 +1,4 @@
-"""Fixtures of the end-to-end tests: one real cluster for all of them, others on request.
+"""Fixtures of the end-to-end tests: one real cluster for each file, others on request.
 
 A missing program fails the tests, as what is not run is not proven; helm alone may be missing,
 since no package registry is sure to have it.
@@ -27,9 +27,13 @@ def images() -> None:
     run([_HERE / "images" / "build.sh"], timeout_s=120)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory, images: None) -> Iterator[Cluster]:
-    """The cluster of the whole run, with real containers."""
+    """The cluster of a file, with real containers.
+
+    Not of the whole run: files that start a cluster of another shape need the pod network and the
+    packet rules of the machine for themselves.
+    """
     started = Cluster(tmp_path_factory.mktemp("cluster"), ("--runtime", "docker"))
     try:
         started.up()
@@ -68,9 +72,9 @@ def kubectl(cluster: Cluster) -> Iterator[Client]:
     admin("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def helm(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Client:
-    """helm for the cluster of the run."""
+    """helm for the cluster of the file."""
     try:
         program = install_helm()
     except (CommandFailed, OSError) as error:
