@@ -45,7 +45,9 @@ from kapi.kubelet.runtime.interface import (
 )
 
 _KILL_WAIT_SECONDS = 30
-_EVENTS = ("start", "die", "oom", "destroy")
+# Not "destroy": a running container dies first, and Docker also destroys what it failed to create,
+# so that a pod woken by it would try again at once, without end.
+_EVENTS = ("start", "die", "oom")
 _UPGRADE = {"Connection": "Upgrade", "Upgrade": "tcp"}
 
 

@@ -145,13 +145,15 @@ def container_config(
 
 
 def _mount(mount: Any) -> dict[str, Any]:
-    propagation = "rprivate" if mount.propagation == "private" else mount.propagation
+    # Left to Docker it is rprivate, or rslave for a source that holds Docker's own files (as /
+    # does), for which rprivate would be refused.
+    asked = {} if mount.propagation == "private" else {"Propagation": mount.propagation}
     return {
         "Type": "bind",
         "Source": mount.host_path,
         "Target": mount.container_path,
         "ReadOnly": mount.read_only,
-        "BindOptions": {"Propagation": propagation},
+        "BindOptions": asked,
     }
 
 
