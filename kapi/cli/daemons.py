@@ -7,7 +7,6 @@ crash; together with the start time it names one process for good.
 import os
 import signal
 import sys
-import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -80,15 +79,15 @@ def is_alive(daemon: Daemon) -> bool:
     return letter not in "ZX" and started == daemon.started
 
 
-def stop(data: DataDir, name: str) -> bool:
+async def stop(data: DataDir, name: str) -> bool:
     """Ask the daemon to end, make it end if it does not; True if it was running."""
     daemon = find(data, name)
     stopped = daemon is not None
     if daemon is not None:
         _signal(daemon, signal.SIGTERM)
-        if not _wait_for_end(daemon, _TERM_SECONDS):
+        if not await _wait_for_end(daemon, _TERM_SECONDS):
             _signal(daemon, signal.SIGKILL)
-            _wait_for_end(daemon, _KILL_SECONDS)
+            await _wait_for_end(daemon, _KILL_SECONDS)
     data.pid_file(name).unlink(missing_ok=True)
     return stopped
 
@@ -112,12 +111,12 @@ def _signal(daemon: Daemon, number: signal.Signals) -> None:
             return
 
 
-def _wait_for_end(daemon: Daemon, seconds: float) -> bool:
+async def _wait_for_end(daemon: Daemon, seconds: float) -> bool:
     deadline = env.monotonic() + seconds
     while is_alive(daemon):
         if env.monotonic() > deadline:
             return False
-        time.sleep(0.02)
+        await env.sleep(0.02)
     return True
 
 

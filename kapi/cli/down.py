@@ -26,7 +26,7 @@ class DownOptions:
 def run(options: DownOptions) -> None:
     """Stop the cluster. Its objects and containers stay; `kapi up` resumes it."""
     data = DataDir(options.data_dir.absolute())
-    stopped = [name for name in daemons.known(data) if daemons.stop(data, name)]
+    stopped = asyncio.run(stop_all(data))
     if stopped:
         typer.echo(f"Stopped {', '.join(stopped)}.")
     elif not options.delete:
@@ -36,6 +36,11 @@ def run(options: DownOptions) -> None:
 
 
 command = command_of(DownOptions, run)
+
+
+async def stop_all(data: DataDir) -> list[str]:
+    """Stop every daemon, the control plane last; the names of those that were running."""
+    return [name for name in daemons.known(data) if await daemons.stop(data, name)]
 
 
 def _delete(data: DataDir) -> None:

@@ -13,6 +13,7 @@ import typer
 
 from kapi import env
 from kapi.cli import daemons, kubeconfig_file
+from kapi.cli.down import stop_all
 from kapi.cli.errors import CliError
 from kapi.cli.identities import ensure_identities
 from kapi.cli.options import DataDirOption, command_of, default_data_dir
@@ -109,7 +110,7 @@ async def _up(data: DataDir, options: UpOptions) -> None:
         await _wait(data, settings, since, progress)
     except (CliError, KeyboardInterrupt, asyncio.CancelledError):
         for name in reversed(started):
-            daemons.stop(data, name)
+            await daemons.stop(data, name)
         raise
     _merge_kubeconfig(data, progress)
     typer.echo(f"The cluster is ready after {progress.elapsed():.1f} s. Try: kubectl get nodes")
@@ -209,8 +210,7 @@ async def _stay(data: DataDir, settings: ClusterSettings) -> None:
             except TimeoutError:
                 continue
     finally:
-        for name in daemons.known(data):
-            daemons.stop(data, name)
+        await stop_all(data)
 
 
 class Progress:

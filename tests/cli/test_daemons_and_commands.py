@@ -1,5 +1,6 @@
 """Daemons are found again by more than a number, and the command line says what it does."""
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def test_a_daemon_that_fails_leaves_its_reason_in_the_log(data: DataDir) -> None
     assert pid == started.pid
     assert daemons.find(data, "control-plane") is None
     assert "there is no cluster in" in daemons.log_tail(data, "control-plane")
-    assert daemons.stop(data, "control-plane") is False
+    assert asyncio.run(daemons.stop(data, "control-plane")) is False
     assert daemons.known(data) == []
 
 
@@ -34,7 +35,7 @@ def test_a_process_id_alone_is_not_believed(data: DataDir) -> None:
         data.pid_file("x").parent.mkdir(parents=True)
         data.pid_file("x").write_bytes(orjson.dumps(fields))
         assert daemons.find(data, "x") is None
-        assert daemons.stop(data, "x") is False
+        assert asyncio.run(daemons.stop(data, "x")) is False
         assert process.poll() is None
         process.communicate(b"\n")
 
