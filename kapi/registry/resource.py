@@ -74,6 +74,8 @@ class Resource:
     """Turns an object of this row into the kind that is stored; None where they are the same."""
     from_storage: Callable[[Object], Object] | None = None
     """The way back, for every object read."""
+    deprecation: str = ""
+    """A warning that goes with every answer."""
     create_only: bool = False
     """Nothing is stored: a POST is a question, and the answer is the object with its status."""
 

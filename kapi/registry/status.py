@@ -54,6 +54,9 @@ class StatusStrategy(Strategy):
         """A write to a subresource may take the last finalizer away."""
         await self.main.after_delete(storage, obj)
 
+    def canonicalize(self, obj: Object) -> None:
+        self.main.canonicalize(obj)
+
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         return self.main.selectable_fields(obj)
 

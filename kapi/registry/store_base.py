@@ -14,7 +14,7 @@ import orjson
 from kapi import env
 from kapi.api import errors
 from kapi.api.errors import FieldError
-from kapi.api.object import Object, is_deleting, metadata, name_of
+from kapi.api.object import Object, annotations_of, is_deleting, metadata, name_of
 from kapi.api.object_meta import validate_object_meta, validate_object_meta_update
 from kapi.api.patch.apply import track_update
 from kapi.api.schema import kind_schema
@@ -329,6 +329,8 @@ class StoreBase:
         changed = {k: v for k, v in new.items() if k not in outside} != {
             k: v for k, v in old.items() if k not in outside
         }
+        if self.strategy.annotations_count_for_generation and not self.subresource:
+            changed = changed or annotations_of(new) != annotations_of(old)
         before = int(metadata(old).get("generation") or 0)
         metadata(new)["generation"] = before + 1 if changed else before
         if not metadata(new)["generation"]:

@@ -130,6 +130,9 @@ class Strategy:
     has_generation = False
     """Does metadata.generation count changes of spec?"""
 
+    annotations_count_for_generation = False
+    """Does metadata.generation count changes of annotations too? Only a Deployment's does."""
+
     has_status = False
     """Is status written only through the status subresource?"""
 

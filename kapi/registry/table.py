@@ -18,6 +18,7 @@ from kapi.registry.batch.job import JobStrategy
 from kapi.registry.coordination.lease import LeaseStrategy
 from kapi.registry.core import pod as pods
 from kapi.registry.core.config_map import ConfigMapStrategy
+from kapi.registry.core.endpoints import DEPRECATION as ENDPOINTS_DEPRECATION
 from kapi.registry.core.endpoints import EndpointsStrategy
 from kapi.registry.core.event import EventStrategy
 from kapi.registry.core.limit_range import LimitRangeStrategy
@@ -88,7 +89,10 @@ def _core_cluster() -> tuple[Resource, ...]:
             "", "v1", "Binding", "bindings", True, Strategy(), verbs=sub.CREATE, create_only=True
         ),
         Resource("", "v1", "ConfigMap", "configmaps", True, ConfigMapStrategy(), "", ("cm",)),
-        Resource("", "v1", "Endpoints", "endpoints", True, EndpointsStrategy(), "", ("ep",)),
+        Resource(
+            "", "v1", "Endpoints", "endpoints", True, EndpointsStrategy(), "", ("ep",),
+            deprecation=ENDPOINTS_DEPRECATION,
+        ),
         Resource("", "v1", "Event", "events", True, EventStrategy(), "", ("ev",)),
         Resource(
             "", "v1", "LimitRange", "limitranges", True, LimitRangeStrategy(), "", ("limits",)

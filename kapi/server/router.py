@@ -78,6 +78,8 @@ class Router:
         if store is None:
             raise unknown_path()
         row = store.resource
+        if row.deprecation:
+            exchange.warnings.append(row.deprecation)
         self._check_scope(row, exchange)
         if info.subresource:
             await self._serve_subresource(exchange, row)

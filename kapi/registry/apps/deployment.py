@@ -75,6 +75,7 @@ class DeploymentStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/apps/deployment/strategy.go`."""
 
     has_generation = True
+    annotations_count_for_generation = True
     has_status = True
     columns = (
         NAME_COLUMN,

@@ -32,6 +32,7 @@ _STATUS_COUNTS = ("active", "succeeded", "failed", "terminating", "ready")
 class JobStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/batch/job/strategy.go`."""
 
+    default_propagation = "Orphan"
     has_generation = True
     has_status = True
     columns = (

@@ -38,8 +38,6 @@ class EventStrategy(Strategy):
         """Fields that upstream writes even when they are zero."""
         obj.setdefault("involvedObject", {})
         obj.setdefault("source", {})
-        for field in ("firstTimestamp", "lastTimestamp", "eventTime"):
-            obj.setdefault(field, None)
         for field in ("reportingComponent", "reportingInstance"):
             obj.setdefault(field, "")
 
@@ -56,6 +54,11 @@ class EventStrategy(Strategy):
         if obj.get("eventTime"):
             errors += new_style_errors(obj)
         return errors
+
+    def canonicalize(self, obj: Object) -> None:
+        """Times are null where unknown; nobody owns a null, so they come after the tracking."""
+        for field in ("firstTimestamp", "lastTimestamp", "eventTime"):
+            obj.setdefault(field, None)
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         about, source = obj.get("involvedObject") or {}, obj.get("source") or {}

@@ -23,13 +23,15 @@ class LimitRangeStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         spec = obj.setdefault("spec", {})
-        spec["limits"] = spec.get("limits") or None
-        for item in spec["limits"] or ():
+        for item in spec.get("limits") or ():
             for field in _QUANTITIES:
                 if item.get(field):
                     canonical_list(item[field])
             if item.get("type") == "Container":
                 _default_container(item)
+
+    def canonicalize(self, obj: Object) -> None:
+        obj["spec"]["limits"] = obj["spec"].get("limits") or None
 
     def validate(self, obj: Object) -> list[FieldError]:
         errors: list[FieldError] = []

@@ -1,5 +1,6 @@
 """Namespace: its finalizer in spec, its name as a label, and the finalize endpoint."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +31,30 @@ def finalizer_name(name: str, path: str) -> list[FieldError]:
     if "/" not in name and name not in _STANDARD_FINALIZERS:
         text = "name is neither a standard finalizer name nor is it fully qualified"
         errors.append(invalid(path, name, text))
+    return errors
+
+
+_POD_SECURITY = "pod-security.kubernetes.io/"
+_SECURITY_LEVELS = ("privileged", "baseline", "restricted")
+_SECURITY_VERSION = re.compile(r"latest|v1\.(0|[1-9][0-9]*)")
+
+
+def _pod_security(namespace: Object) -> list[FieldError]:
+    """Labels of the Pod Security Standards must be readable, whoever enforces them.
+
+    Source: k8s.io/pod-security-admission `api/helpers.go`.
+    """
+    errors: list[FieldError] = []
+    labels = labels_of(namespace)
+    for mode in ("enforce", "audit", "warn"):
+        level = labels.get(f"{_POD_SECURITY}{mode}")
+        version = labels.get(f"{_POD_SECURITY}{mode}-version")
+        if level is not None and level not in _SECURITY_LEVELS:
+            text = f"must be one of {', '.join(_SECURITY_LEVELS)}"
+            errors.append(invalid(f"metadata.labels[{_POD_SECURITY}{mode}]", level, text))
+        if version is not None and not _SECURITY_VERSION.fullmatch(version):
+            path = f"metadata.labels[{_POD_SECURITY}{mode}-version]"
+            errors.append(invalid(path, version, 'must be "latest" or "v1.x"'))
     return errors
 
 
@@ -65,10 +90,10 @@ class NamespaceStrategy(Strategy):
         errors: list[FieldError] = []
         for name in (obj.get("spec") or {}).get("finalizers") or ():
             errors += finalizer_name(name, "spec.finalizers")
-        return errors
+        return errors or _pod_security(obj)
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        return []
+        return _pod_security(obj)
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         phase = (obj.get("status") or {}).get("phase") or ""

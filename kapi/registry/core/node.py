@@ -146,7 +146,8 @@ class NodeStrategy(Strategy):
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
-        errors = _taints(spec.get("taints") or [], "metadata.taints")
+        # Upstream checks taints twice on update, and a Status carries the causes of both.
+        errors = 2 * _taints(spec.get("taints") or [], "metadata.taints")
         errors += _pod_cidrs(spec, "spec.podCIDRs")
         for field in ("podCIDRs", "providerID"):
             if before.get(field) and spec.get(field) != before.get(field):

@@ -48,6 +48,7 @@ _OWN_FIELDS = frozenset(
 
 
 class PersistentVolumeStrategy(Strategy):
+    returns_deleted_object = True
     has_status = True
     columns = (
         NAME_COLUMN,

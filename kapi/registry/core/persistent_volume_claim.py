@@ -39,6 +39,7 @@ _CLAIMS = ("", "PersistentVolumeClaim")
 
 
 class PersistentVolumeClaimStrategy(Strategy):
+    returns_deleted_object = True
     has_status = True
     columns = (
         NAME_COLUMN,

@@ -20,6 +20,7 @@ from kapi.registry.strategy import (
 class PodTemplateStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/podtemplate/strategy.go`."""
 
+    returns_deleted_object = True
     has_generation = True
     columns = (
         NAME_COLUMN,

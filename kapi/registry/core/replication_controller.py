@@ -24,6 +24,7 @@ from kapi.registry.strategy import RequestContext, Strategy
 class ReplicationControllerStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/replicationcontroller/strategy.go`."""
 
+    default_propagation = "Orphan"
     has_generation = True
     has_status = True
     columns = replica_columns("api.core.v1.ReplicationController")

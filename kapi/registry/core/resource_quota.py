@@ -42,6 +42,7 @@ _EXISTS_ONLY = _SCOPES[:4] + ("CrossNamespacePodAffinity",)
 class ResourceQuotaStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/resourcequota/strategy.go`."""
 
+    returns_deleted_object = True
     has_status = True
     columns = (
         NAME_COLUMN,

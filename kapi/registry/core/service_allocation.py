@@ -67,7 +67,9 @@ class ServiceRanges:
             await self._health_check_port(taken, spec, before)
         except Unavailable as error:
             await taken.revert()
-            raise InternalError(f"Internal error occurred: {error}") from error
+            raise InternalError(
+                f"Internal error occurred: {error}", details={"causes": [{"message": str(error)}]}
+            ) from error
         except _Refused as error:
             await taken.revert()
             raise object_invalid("Service", "", name_of(new), [error.problem]) from error
@@ -85,6 +87,8 @@ class ServiceRanges:
             return []
         addresses, families = spec.get("clusterIPs") or [], list(spec.get("ipFamilies") or ())
         wrong = _policy_errors(spec, addresses, families)
+        if wrong:
+            return wrong
         for index, address in enumerate([] if headless else addresses):
             family = f"IPv{ipaddress.ip_address(address).version}"
             if index < len(families):

@@ -46,11 +46,9 @@ class EndpointSliceStrategy(Strategy):
     )
 
     def default(self, obj: Object) -> None:
-        obj["endpoints"] = obj.get("endpoints") or None
-        obj["ports"] = obj.get("ports") or None
-        for endpoint in obj["endpoints"] or ():
+        for endpoint in obj.get("endpoints") or ():
             endpoint.setdefault("conditions", {})
-        for port in obj["ports"] or ():
+        for port in obj.get("ports") or ():
             port.setdefault("name", "")
             if not port.get("protocol"):
                 port["protocol"] = "TCP"
@@ -80,6 +78,11 @@ class EndpointSliceStrategy(Strategy):
         path = "addressType"
         changed = immutable(obj.get(path), old.get(path), path)
         return changed or self.validate(obj)
+
+    def canonicalize(self, obj: Object) -> None:
+        """Empty lists are stored as null; nobody owns them."""
+        for field in ("endpoints", "ports"):
+            obj[field] = obj.get(field) or None
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         return [

@@ -7,7 +7,7 @@ from kapi.api.errors import FieldError, invalid, required
 from kapi.api.object import Object, namespace_of
 from kapi.registry.core.event import EVENT_COLUMNS, event_row, new_style_errors
 from kapi.registry.events.conversion import to_core
-from kapi.registry.fields import immutable
+from kapi.registry.fields import IMMUTABLE
 from kapi.registry.strategy import Strategy
 
 _TYPES = ("Normal", "Warning")
@@ -25,6 +25,7 @@ _IMMUTABLE = (
     "firstTimestamp",
     "lastTimestamp",
     "count",
+    "reason",
     "reportingComponent",
     "reportingInstance",
     "action",
@@ -32,6 +33,24 @@ _IMMUTABLE = (
     "related",
     "type",
 )
+
+
+_REFERENCE = (
+    ("Kind", "kind"),
+    ("Namespace", "namespace"),
+    ("Name", "name"),
+    ("UID", "uid"),
+    ("APIVersion", "apiVersion"),
+    ("ResourceVersion", "resourceVersion"),
+    ("FieldPath", "fieldPath"),
+)
+
+
+def _internal_reference(reference: Object | None) -> Object | None:
+    """An object reference as upstream prints it."""
+    if reference is None:
+        return None
+    return {name: reference.get(field) or "" for name, field in _REFERENCE}
 
 
 class NewEventStrategy(Strategy):
@@ -42,8 +61,6 @@ class NewEventStrategy(Strategy):
 
     def default(self, obj: Object) -> None:
         obj.setdefault("deprecatedSource", {})
-        for field in ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"):
-            obj.setdefault(field, None)
 
     def validate(self, obj: Object) -> list[FieldError]:
         """New events: what core/v1 asks of one with an eventTime, and no deprecated fields."""
@@ -72,8 +89,16 @@ class NewEventStrategy(Strategy):
         new_form, old_form = to_core(obj), to_core(old)
         errors: list[FieldError] = []
         for field in _IMMUTABLE:
-            errors += immutable(new_form.get(field), old_form.get(field), field)
+            if new_form.get(field) != old_form.get(field):
+                shown = new_form.get(field)
+                if field in ("involvedObject", "related"):
+                    shown = _internal_reference(shown)
+                errors.append(invalid(field, shown, IMMUTABLE))
         return errors
+
+    def canonicalize(self, obj: Object) -> None:
+        for field in ("deprecatedFirstTimestamp", "deprecatedLastTimestamp", "eventTime"):
+            obj.setdefault(field, None)
 
     def selectable_fields(self, obj: Object) -> dict[str, str]:
         about = obj.get("regarding") or {}

@@ -16,7 +16,8 @@ class RoleStrategy(Strategy):
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return path_segment_errors(name, prefix=prefix)
 
-    def default(self, obj: Object) -> None:
+    def canonicalize(self, obj: Object) -> None:
+        """No rules are stored as null; nobody owns that."""
         obj["rules"] = obj.get("rules") or None
 
     def validate(self, obj: Object) -> list[FieldError]:

@@ -21,6 +21,7 @@ _MOST_PARAMETER_BYTES = 256 * 1024
 class StorageClassStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/storageclass/strategy.go`."""
 
+    returns_deleted_object = True
     columns = (
         NAME_COLUMN,
         Column("Provisioner", about="=api.storage.v1.StorageClass.provisioner"),
@@ -70,6 +71,7 @@ class StorageClassStrategy(Strategy):
 class VolumeAttributesClassStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/volumeattributesclass/strategy.go`."""
 
+    returns_deleted_object = True
     columns = (
         NAME_COLUMN,
         Column("DriverName", about="=api.storage.v1.VolumeAttributesClass.driverName"),

@@ -50,6 +50,7 @@ class CSIDriverStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/csidriver/strategy.go`."""
 
     allow_unconditional_update = False
+    returns_deleted_object = True
     columns = (
         NAME_COLUMN,
         Column("AttachRequired", "boolean", about="=api.storage.v1.CSIDriverSpec.attachRequired"),
@@ -148,7 +149,11 @@ class CSINodeStrategy(Strategy):
     columns = (NAME_COLUMN, Column("Drivers", "integer"), AGE_COLUMN)
 
     def default(self, obj: Object) -> None:
-        spec = obj.setdefault("spec", {})
+        obj.setdefault("spec", {})
+
+    def canonicalize(self, obj: Object) -> None:
+        """Empty lists are stored as null; nobody owns them."""
+        spec = obj["spec"]
         spec["drivers"] = spec.get("drivers") or None
         for driver in spec["drivers"] or ():
             driver["topologyKeys"] = driver.get("topologyKeys") or None
@@ -236,6 +241,7 @@ class VolumeAttachmentStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/volumeattachment/strategy.go`."""
 
     has_status = True
+    returns_deleted_object = True
     columns = (
         NAME_COLUMN,
         Column("Attacher", format="name", about="=api.storage.v1.VolumeAttachmentSpec.attacher"),
