@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 import orjson
+import yaml
 
 from kapi.api import errors
 from kapi.api.object import Object
@@ -18,6 +19,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 JSON = "application/json"
+_YAML_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _BAD_ESCAPE = re.compile(rb"%(?![0-9a-fA-F]{2})")
 
 
@@ -123,7 +125,12 @@ class Exchange:
         if error.retry_after is not None:
             headers.append((b"retry-after", str(error.retry_after).encode()))
         status = error.status()
-        await self.respond(int(status["code"]), orjson.dumps(status), JSON, headers)
+        code = int(status["code"])
+        if self.header(b"accept").startswith("application/yaml"):
+            body = yaml.dump(status, Dumper=_YAML_DUMPER).encode()
+            await self.respond(code, body, "application/yaml", headers)
+            return
+        await self.respond(code, orjson.dumps(status), JSON, headers)
 
 
 Handler = Callable[[Exchange], Awaitable[None]]

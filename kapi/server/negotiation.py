@@ -53,14 +53,20 @@ def accepted(header: str) -> Accepted:
         return Accepted(JSON)
     clauses = [split_media_type(clause) for clause in header.split(",")]
     clauses.sort(key=lambda clause: -_quality(clause[1]))
+    unknown_form = False
     for media, parameters in clauses:
-        if media in ("*/*", "application/*") and "as" not in parameters:
+        if media == "*/*" and "as" not in parameters:
             return Accepted(JSON)
         if media not in (JSON, YAML):
             continue
         chosen = _conversion(media, parameters)
         if chosen is not None:
             return chosen
+        unknown_form = True
+    if unknown_form:
+        raise errors.PlainNotAcceptable(
+            f"only the following media types are accepted: {_AVAILABLE}"
+        )
     raise not_acceptable()
 
 

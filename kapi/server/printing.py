@@ -158,4 +158,8 @@ def render_list(
         raise errors.PlainNotAcceptable(
             f"you requested PartialObjectMetadata, but the requested object is a list ({list_type})"
         )
+    for obj in objects:
+        # As in JSON lists: kind and apiVersion are the list's to say.
+        obj.pop("kind", None)
+        obj.pop("apiVersion", None)
     return encode(list_document(resource, objects, meta), form)

@@ -4,15 +4,18 @@ from typing import Any
 
 import orjson
 
+from kapi import env
 from kapi.api import errors
-from kapi.api.object import Object, metadata, name_of, namespace_of
+from kapi.api.decode import parse_yaml
+from kapi.api.object import Object, metadata, name_of, namespace_of, split_api_version
+from kapi.api.patch.apply import apply_patch
 from kapi.api.patch.json_patch import apply_json_patch
 from kapi.api.patch.merge_patch import apply_merge_patch
 from kapi.api.patch.strategic_merge import apply_strategic_merge
 from kapi.api.schema import kind_schema
 from kapi.registry.resource import ScaleFacts
 from kapi.registry.strategy import Strategy
-from kapi.server.call import Call
+from kapi.server.call import Call, invalid_options
 from kapi.server.decoding import check_kind, decode_with, read_object
 from kapi.server.printing import render_object
 from kapi.server.verbs.patch import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, patch_type
@@ -118,13 +121,56 @@ async def update_scale(call: Call) -> None:
     await _write(call, lambda _present: sent)
 
 
+async def _apply_scale(call: Call) -> None:
+    """Server-side apply of a Scale is an apply of the object's replicas, and of nothing else."""
+    manager = call.exchange.param("fieldManager")
+    if not manager:
+        problem = errors.required("fieldManager", "is required for apply patch")
+        raise invalid_options("PATCH", problem)
+    sent = parse_yaml(await call.exchange.body())
+    if not isinstance(sent, dict):
+        raise errors.BadRequest("error decoding YAML: a Scale must be an object")
+    kind = call.resource.gvk
+    if (sent.get("apiVersion"), sent.get("kind")) != ("autoscaling/v1", "Scale"):
+        group, version = split_api_version(str(sent.get("apiVersion") or ""))
+        named = f"{group}/{version}, Kind={sent.get('kind') or ''}"
+        raise errors.BadRequest(f"invalid object type: {named}")
+    applied: Object = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {}}
+    applied["metadata"]["name"] = call.name
+    replicas = (sent.get("spec") or {}).get("replicas")
+    if replicas is not None:
+        _put(applied, _facts(call).spec_replicas, replicas)
+    schema = kind_schema(kind.group, kind.version, kind.kind)
+    if schema is None:
+        raise errors.NotBuilt(f"server-side apply for {call.resource.qualified} is not built")
+    ctx = call.context()
+    ctx.managed_fields_done, ctx.retry_conflicts = True, True
+
+    async def build(old: Object) -> Object:
+        new: Object = apply_patch(
+            old,
+            applied,
+            manager=manager,
+            force=call.exchange.flag("force"),
+            schema=schema,
+            now=env.timestamp(),
+            subresource="scale",
+        )
+        _checked(call, {"metadata": {"name": call.name}, "spec": sent.get("spec")}, old)
+        return new
+
+    written = await call.store.update(ctx, call.name, build)
+    await _respond(call, written.obj)
+
+
 async def patch_scale(call: Call) -> None:
     media = patch_type(call)
     kind = call.body_kind
     schema = kind_schema(kind.group, kind.version, kind.kind)
     assert schema is not None
     if media == APPLY_PATCH:
-        raise errors.NotBuilt("server-side apply of the scale subresource is not built")
+        await _apply_scale(call)
+        return
     body = await call.exchange.body()
     try:
         document = orjson.loads(body)
