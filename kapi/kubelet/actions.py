@@ -4,11 +4,13 @@ Upstream: pkg/kubelet/kuberuntime/kuberuntime_manager.go computePodActions and
 kuberuntime_container.go computeInitContainerActions.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from kapi.api.object import Object
 from kapi.kubelet import labels
 from kapi.kubelet.pod_view import PodView, ProbeResults
+from kapi.kubelet.resize import actual_resources, differs, needs_restart
 from kapi.kubelet.restarts import (
     init_failed,
     is_sidecar,
@@ -71,8 +73,13 @@ def sandbox_changed(pod: Object, view: PodView) -> tuple[bool, int, str]:
     return False, attempt, newest.id
 
 
-def compute_pod_actions(pod: Object, view: PodView, probes: ProbeResults) -> PodActions:
-    """What one sync has to do."""
+def compute_pod_actions(
+    pod: Object,
+    view: PodView,
+    probes: ProbeResults,
+    resources: Mapping[str, Object] | None = None,
+) -> PodActions:
+    """What one sync has to do; `resources` are changes made in place, by container id."""
     spec = pod["spec"]
     changed, attempt, sandbox_id = sandbox_changed(pod, view)
     actions = PodActions(changed, changed, sandbox_id, attempt)
@@ -89,12 +96,25 @@ def compute_pod_actions(pod: Object, view: PodView, probes: ProbeResults) -> Pod
         return actions
     kept = 0
     for container in spec["containers"]:
-        kept += _plan_main(pod, container, view.newest(container["name"]), probes, actions)
+        newest = view.newest(container["name"])
+        if newest is not None and _resize_restarts(container, newest, resources or {}):
+            name = container["name"]
+            text = f"Container {name} resize requires restart"
+            actions.to_kill.append(Kill(newest.id, name, text))
+            actions.to_start.append(name)
+        else:
+            kept += _plan_main(pod, container, newest, probes, actions)
     if kept == 0 and not actions.to_start:
         # Sidecars must not keep a finished pod alive.
         actions.kill_pod = True
         actions.init_to_start = []
     return actions
+
+
+def _resize_restarts(container: Object, newest: Container, resources: Mapping[str, Object]) -> bool:
+    if newest.state != "running" or not container.get("resizePolicy"):
+        return False
+    return needs_restart(container, differs(container, actual_resources(newest, resources)))
 
 
 def _plan_new_sandbox(pod: Object, view: PodView, actions: PodActions) -> None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from kapi.api.object import Object, labels_of, name_of
 from kapi.api.quantity import parse_quantity
 from kapi.kubelet.qos import milli, pod_requests, whole
+from kapi.kubelet.resize import Pending
 from kapi.kubelet.restarts import is_sidecar
 
 _SAFE_SYSCTLS = frozenset(
@@ -56,6 +57,21 @@ def admit(pod: Object, facts: AdmissionFacts) -> Rejection | None:
         if found is not None:
             return found
     return None
+
+
+def resize_problem(pod: Object, facts: AdmissionFacts) -> Pending | None:
+    """Why a running pod cannot be given what it asks for; `others` are without itself."""
+    for name, amount in pod_requests(pod).items():
+        capacity = parse_quantity(facts.allocatable.get(name, "0"))
+        if name in ("cpu", "memory") and amount > capacity:
+            units = milli if name == "cpu" else whole
+            return Pending(
+                "Infeasible",
+                f"Node didn't have enough capacity: {name}, requested: {units(amount)}, "
+                f"capacity: {units(capacity)}",
+            )
+    found = _fit(pod, facts)
+    return Pending("Deferred", found.message) if found is not None else None
 
 
 def _sysctls(pod: Object, facts: AdmissionFacts) -> Rejection | None:

@@ -54,6 +54,8 @@ class StatusFacts:
     reasons: Mapping[str, Reason] = field(default_factory=dict)
     messages: Mapping[str, str] = field(default_factory=dict)
     resources: Mapping[str, Object] = field(default_factory=dict)
+    extra_conditions: Sequence[Object] = ()
+    """Conditions of the kubelet's that only hold now and then, without times."""
     terminal: bool = False
     """Containers were stopped for good: the pod may only end."""
 

@@ -13,7 +13,7 @@ from kapi.api.object import Object, is_deleting, name_of, namespace_of, uid_of
 from kapi.client.client import NODES, PODS, SERVICES, Client
 from kapi.client.events import EventRecorder
 from kapi.client.informer import Informer
-from kapi.kubelet.admission import AdmissionFacts, admit
+from kapi.kubelet.admission import AdmissionFacts, admit, resize_problem
 from kapi.kubelet.config import KubeletConfig
 from kapi.kubelet.images import ImagePuller
 from kapi.kubelet.network_files import ClusterDns, Resolver, parse_resolv_conf
@@ -21,6 +21,7 @@ from kapi.kubelet.node_agent import NodeAgent
 from kapi.kubelet.object_cache import ObjectCache
 from kapi.kubelet.pod_worker import PodWorker
 from kapi.kubelet.probes.prober import Prober, RuntimeProber
+from kapi.kubelet.resize import Pending
 from kapi.kubelet.runtime.interface import Runtime, RuntimeFailure, Sandbox
 from kapi.kubelet.services import NodeFacts, PodServices
 from kapi.kubelet.sources import ObjectSource
@@ -155,6 +156,7 @@ class Kubelet:
             dns=ClusterDns(self.config.cluster_dns, self.config.cluster_domain, host),
             node=self.facts,
             services=self._known_services,
+            resize_problem=self._resize_problem,
         )
 
     def _known_services(self) -> Iterable[Object] | None:
@@ -215,11 +217,11 @@ class Kubelet:
         else:
             worker.update(pod)
 
-    def _admission_facts(self) -> AdmissionFacts:
+    def _admission_facts(self, without: str = "") -> AdmissionFacts:
         others = [
             worker.pod
-            for worker in self._workers.values()
-            if worker.stage not in ("terminated", "finished")
+            for uid, worker in self._workers.items()
+            if worker.stage not in ("terminated", "finished") and uid != without
         ]
         return AdmissionFacts(
             node=self.facts.node,
@@ -227,6 +229,10 @@ class Kubelet:
             others=others,
             allowed_unsafe_sysctls=self.config.allowed_unsafe_sysctls,
         )
+
+    def _resize_problem(self, pod: Object) -> Pending | None:
+        facts = self._admission_facts(without=uid_of(pod))
+        return resize_problem(pod, facts)
 
     def _pod_updated(self, pod: Object) -> None:
         worker = self._workers.get(uid_of(pod))
@@ -243,6 +249,10 @@ class Kubelet:
     def _pod_finished(self, uid: str) -> None:
         self._workers.pop(uid, None)
         self._prints.pop(uid, None)
+        # Room was made: a resize that waited for it may go on.
+        for worker in self._workers.values():
+            if worker.state.resize_pending is not None:
+                worker.wake()
 
     def _wake_pods(self, uids: Iterable[str]) -> None:
         for uid in uids:

@@ -12,6 +12,13 @@ from kapi.kubelet.container_status import Reason, StatusFacts
 from kapi.kubelet.environment import references
 from kapi.kubelet.object_cache import Key
 from kapi.kubelet.pod_view import PodView, ProbeResults, pod_view
+from kapi.kubelet.resize import (
+    Pending,
+    actual_resources,
+    allocated_resources,
+    resize_conditions,
+    with_resources,
+)
 from kapi.kubelet.runtime.interface import Container, LogOptions, RuntimeFailure, RuntimeUnavailable
 from kapi.kubelet.services import PodServices
 from kapi.kubelet.status import compute_status
@@ -23,10 +30,14 @@ _FALLBACK_LINES, _FALLBACK_BYTES = 80, 2048
 
 
 class PodState:
-    """`status` is the last one computed; before the first, what the API has."""
+    """`api_pod` is the API's version; `pod` the same with the resources it was given so far.
+
+    `status` is the last one computed; before the first, what the API has.
+    """
 
     def __init__(self, services: PodServices, pod: Object) -> None:
         self.services = services
+        self.api_pod = pod
         self.pod = pod
         self.uid = uid_of(pod)
         self.view = PodView()
@@ -35,9 +46,23 @@ class PodState:
         self.reasons: dict[str, Reason] = {}
         self.messages: dict[str, str] = {}
         self.actual_resources: dict[str, Object] = {}
+        self.allocated = allocated_resources(pod)
+        self.resize_pending: Pending | None = None
+        self.resize_error = ""
+        self.resizing = False
         self.back_off = BackOff()
         self.volumes = PodVolumes(services.client, services.objects, services.pod_root(self.uid))
         self._adopted = False
+
+    def update(self, pod: Object) -> None:
+        """The API has a new version; resources stay as they were allocated."""
+        self.api_pod = pod
+        self.pod = with_resources(pod, self.allocated)
+
+    def allocate(self, resources: dict[str, Object]) -> None:
+        """From now on the pod has these resources, by container name."""
+        self.allocated = resources
+        self.pod = with_resources(self.api_pod, resources)
 
     def address(self) -> str:
         """Where probes and hooks reach the pod."""
@@ -59,7 +84,10 @@ class PodState:
             self._carry_over()
 
     def _carry_over(self) -> None:
-        """After a restart of the kubelet: what was ready stays ready until a probe says no."""
+        """After a restart of the kubelet: what was ready stays ready until a probe says no.
+
+        What a container was given is told by its labels, later changes by the last report.
+        """
         reported = (
             *(self.status.get("containerStatuses") or ()),
             *(self.status.get("initContainerStatuses") or ()),
@@ -68,6 +96,9 @@ class PodState:
             newest = self.view.newest(status["name"])
             if newest is None or not status.get("containerID", "").endswith(newest.id):
                 continue
+            self.actual_resources[newest.id] = dict(status.get("resources") or {})
+            actual = actual_resources(newest, self.actual_resources)
+            self.allocate({**self.allocated, status["name"]: actual})
             if status.get("started"):
                 self.probes.set(newest.id, "startup", True)
             if status.get("ready"):
@@ -114,6 +145,12 @@ class PodState:
             messages=self.messages,
             resources=self.actual_resources,
             terminal=terminal,
+            extra_conditions=resize_conditions(
+                self.resize_pending,
+                self.resize_error,
+                self.resizing,
+                self.api_pod["metadata"].get("generation"),
+            ),
         )
         return compute_status(self.pod, self.status, facts)
 

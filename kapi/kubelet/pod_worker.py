@@ -18,6 +18,7 @@ from kapi.client.client import PODS
 from kapi.client.events import NORMAL, WARNING
 from kapi.kubelet.actions import compute_pod_actions
 from kapi.kubelet.config import NETWORK_RETRY_SECONDS, SYNC_RETRY_SECONDS
+from kapi.kubelet.pod_resize import PodResizer
 from kapi.kubelet.pod_start import Outcome, PodStarter
 from kapi.kubelet.pod_state import PodState
 from kapi.kubelet.pod_stop import PodStopper, termination_grace
@@ -57,6 +58,7 @@ class PodWorker:
         self._sender = StatusSender(services.client, pod)
         self._starter = PodStarter(self.state, self._report_now)
         self._stopper = PodStopper(self.state)
+        self._resizer = PodResizer(self.state, self._report_now)
         self._probes = PodProbes(
             self.state,
             services.prober,
@@ -83,7 +85,7 @@ class PodWorker:
         """The API has a new version of the pod."""
         if self.stage == "finished":
             return
-        self.state.pod = pod
+        self.state.update(pod)
         self._sender.observe(pod)
         if is_deleting(pod):
             self._terminate()
@@ -211,8 +213,11 @@ class PodWorker:
         services.objects.register(state.uid, state.object_keys())
         if services.config.manage_volumes and not await self._mount():
             return
-        actions = compute_pod_actions(self.pod, state.view, state.probes)
+        self._resizer.allocate()
+        resized = await self._resizer.actuate()
+        actions = compute_pod_actions(self.pod, state.view, state.probes, state.actual_resources)
         outcome = Outcome() if actions.nothing else await self._starter.perform(actions)
+        outcome.failed = outcome.failed or not resized
         await self._after(outcome)
 
     async def _after(self, outcome: Outcome) -> None:

@@ -12,6 +12,7 @@ from kapi.kubelet.images import ImagePuller
 from kapi.kubelet.network_files import ClusterDns
 from kapi.kubelet.object_cache import ObjectCache
 from kapi.kubelet.probes.prober import Prober
+from kapi.kubelet.resize import Pending
 from kapi.kubelet.runtime.interface import Runtime
 
 _FIELDS = (
@@ -38,7 +39,9 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class PodServices:
-    """`services` lists every Service of the cluster, or None while they are not known yet."""
+    """`services` lists every Service of the cluster, or None while they are not known yet.
+    `resize_problem` tells why a running pod cannot be given what it asks for now.
+    """
 
     config: KubeletConfig
     client: Client
@@ -50,6 +53,7 @@ class PodServices:
     dns: ClusterDns
     node: NodeFacts
     services: Callable[[], Iterable[Object] | None]
+    resize_problem: Callable[[Object], Pending | None] = lambda _: None
 
     def pod_root(self, uid: str) -> Path:
         return Path(self.config.data_dir) / "pods" / uid

@@ -18,6 +18,8 @@ from kapi.kubelet.restarts import is_sidecar, restarts_after
 
 TERMINAL_PHASES = ("Succeeded", "Failed")
 OWNED_CONDITIONS = (
+    "PodResizePending",
+    "PodResizeInProgress",
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",
@@ -207,6 +209,7 @@ def _conditions(
     sidecars = _sidecar_statuses(pod, init)
     ready = _containers_ready(phase, main, sidecars)
     owned = [
+        *(dict(condition) for condition in facts.extra_conditions),
         _condition("PodReadyToStartContainers", _network_ready(pod, facts)),
         _initialized(pod, old, phase, main, init),
         _pod_ready(pod, ready, foreign),
@@ -217,7 +220,7 @@ def _conditions(
     before = {c["type"]: c for c in (*reported, *(old.get("conditions") or ()))}
     for condition in owned:
         if generation:
-            condition["observedGeneration"] = generation
+            condition.setdefault("observedGeneration", generation)
         condition["lastProbeTime"] = None
         last = before.get(condition["type"])
         same = last is not None and last["status"] == condition["status"]

@@ -50,5 +50,6 @@ async def bench(engine: Any, tmp_path: Path) -> AsyncIterator[Bench]:
         await made.delete(pod["metadata"]["name"], gracePeriodSeconds=1)
     for pod in (await made.admin.list(PODS, "default"))["items"]:
         await made.wait_gone(pod["metadata"]["name"])
+    await made.until(made.is_empty, "the kubelet to have cleaned up")
     await made.stop()
     await server.stop()

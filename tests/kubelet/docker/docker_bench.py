@@ -18,6 +18,7 @@ from kapi.client.in_process import InProcessTransport
 from kapi.kubelet.config import KubeletConfig
 from kapi.kubelet.kubelet import Kubelet
 from kapi.kubelet.runtime.docker import DockerNetwork, DockerRuntime
+from kapi.kubelet.runtime.docker.engine import DEFAULT_URL
 from kapi.kubelet.runtime.interface import LogOptions
 from kapi.server.api_server import ApiServer
 from kapi.sim.identities import ADMIN
@@ -67,8 +68,8 @@ class Bench:
         self._runtime: DockerRuntime | None = None
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        self._runtime = DockerRuntime(NODE, network=NETWORK, scope=SCOPE)
+    async def start(self, url: str = DEFAULT_URL) -> None:
+        self._runtime = DockerRuntime(NODE, url=url, network=NETWORK, scope=SCOPE)
         self.kubelet = Kubelet(self.admin, self.config, self._runtime)
         self._task = env.spawn(self.kubelet.run(), "kubelet under test")
 
@@ -78,6 +79,9 @@ class Bench:
             await asyncio.wait({self._task})
             self._runtime.close()
             self._task = None
+
+    async def is_empty(self) -> bool:
+        return not self.kubelet.list_pods()
 
     async def node_ready(self) -> None:
         await self.until(self._is_ready, "the node to be ready")
@@ -175,6 +179,29 @@ class Bench:
             return list(self.engine.containers(all=True, filters={"label": labels}))
 
         return await env.in_thread(rows)
+
+    async def inspect(self, container_id: str) -> Any:
+        return await env.in_thread(self.engine.inspect_container, container_id)
+
+    async def resize(self, name: str, containers: list[Object]) -> None:
+        await self.admin.patch(
+            PODS,
+            "default",
+            name,
+            {"spec": {"containers": containers}},
+            content_type=STRATEGIC_MERGE_PATCH,
+            subresource="resize",
+        )
+
+    async def add_condition(self, name: str, condition: Object) -> None:
+        await self.admin.patch(
+            PODS,
+            "default",
+            name,
+            {"status": {"conditions": [condition]}},
+            content_type=STRATEGIC_MERGE_PATCH,
+            subresource="status",
+        )
 
     async def remove_container(self, container_id: str) -> None:
         await env.in_thread(self.engine.remove_container, container_id, force=True)

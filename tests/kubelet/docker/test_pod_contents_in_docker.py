@@ -284,3 +284,56 @@ async def test_safe_sysctls_are_set(bench: Bench) -> None:
         pod={"securityContext": {"sysctls": [sysctl]}},
     )
     assert log == "1\n"
+
+
+async def test_limits_change_in_place(bench: Bench) -> None:
+    def limits(cpu: str, memory: str) -> Object:
+        return {"limits": {"cpu": cpu, "memory": memory}, "requests": {"cpu": "50m"}}
+
+    policy = [{"resourceName": "memory", "restartPolicy": "RestartContainer"}]
+    first = container("first", "sleep", "1000", resources=limits("100m", "32Mi"))
+    second = container(
+        "second", "sleep", "1000", resources=limits("100m", "32Mi"), resizePolicy=policy
+    )
+    await bench.create("grown", first, second)
+    before = await bench.wait_ready("grown")
+    wanted = [
+        {"name": "first", "resources": limits("200m", "64Mi")},
+        {"name": "second", "resources": limits("200m", "64Mi")},
+    ]
+    await bench.resize("grown", wanted)
+
+    def done(pod: Object) -> bool:
+        statuses = pod["status"]["containerStatuses"]
+        return all(
+            s.get("resources", {}).get("limits") == {"cpu": "200m", "memory": "64Mi"}
+            and "running" in s["state"]
+            for s in statuses
+        ) and not any("Resize" in c["type"] for c in pod["status"]["conditions"])
+
+    after = await bench.wait("grown", done)
+    counts = [status["restartCount"] for status in after["status"]["containerStatuses"]]
+    assert counts == [0, 1]
+    kept = [pod["status"]["containerStatuses"][0]["containerID"] for pod in (before, after)]
+    assert kept[0] == kept[1]
+    inspected = await bench.inspect(kept[0].removeprefix("docker://"))
+    assert inspected["HostConfig"]["Memory"] == 64 * 1024 * 1024
+    assert inspected["HostConfig"]["CpuQuota"] == 20_000
+    events = [reason for reason, _ in await bench.events("grown")]
+    assert "ResizeStarted" in events and "ResizeCompleted" in events
+    assert ("Killing", "Container second resize requires restart") in await bench.events("grown")
+
+
+async def test_a_pod_uses_its_service_account(bench: Bench) -> None:
+    await bench.admin.create(
+        CONFIG_MAPS,
+        "default",
+        {"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "certificate"}},
+    )
+    log = await output_of(
+        bench,
+        "account",
+        "cd /var/run/secrets/kubernetes.io/serviceaccount; ls; cat ca.crt namespace",
+        pod={"automountServiceAccountToken": True},
+    )
+    assert log == "ca.crt\nnamespace\ntoken\ncertificatedefault"

@@ -293,3 +293,50 @@ async def test_pods_that_do_not_fit_are_rejected(bench: Bench) -> None:
     await bench.create("elsewhere", container("main", "true"), **elsewhere)
     pod = await bench.wait_phase("elsewhere", "Failed")
     assert pod["status"]["reason"] == "NodeAffinity"
+
+
+async def test_deletion_interrupts_a_start(bench: Bench) -> None:
+    hooks = {"postStart": {"exec": {"command": ["sleep", "1000"]}}}
+    await bench.create(
+        "caught",
+        container("main", "sleep", "1000", lifecycle=hooks),
+        container("later", "sleep", "1000"),
+    )
+
+    async def hooked() -> bool:
+        rows = await bench.containers("caught")
+        return sum(row["State"] == "running" for row in rows) == 2
+
+    await bench.until(hooked, "the sandbox and the first container")
+    await bench.delete("caught")
+    await bench.wait_gone("caught")
+
+    async def clean() -> bool:
+        return not await bench.containers("caught")
+
+    await bench.until(clean, "nothing to be left")
+
+
+async def test_a_pod_with_gates_is_ready_when_others_say_so(bench: Bench) -> None:
+    gate = [{"conditionType": "example.com/load-balanced"}]
+    await bench.create("gated", container("main", "sleep", "1000"), readinessGates=gate)
+    pod = await bench.wait_phase("gated", "Running")
+    ready = condition_of(pod["status"]["conditions"], "Ready")
+    assert ready and ready["reason"] == "ReadinessGatesNotReady"
+    await bench.add_condition("gated", {"type": "example.com/load-balanced", "status": "True"})
+    pod = await bench.wait_ready("gated")
+    assert condition_of(pod["status"]["conditions"], "example.com/load-balanced")
+
+
+async def test_a_force_deleted_pod_still_gets_its_time(bench: Bench) -> None:
+    script = "trap 'sleep 1; exit 0' TERM; sleep 1000 & wait"
+    await bench.create("forced", container("main", "sh", "-c", script), metadata={"labels": {}})
+    await bench.wait_ready("forced")
+    await bench.delete("forced", gracePeriodSeconds=0)
+    await bench.wait_gone("forced", 1)
+    assert any(row["State"] == "running" for row in await bench.containers("forced"))
+
+    async def clean() -> bool:
+        return not await bench.containers("forced")
+
+    await bench.until(clean, "its containers to be gone")

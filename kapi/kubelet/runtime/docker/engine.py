@@ -6,6 +6,7 @@ buffered out of sight, no thread waits, and cancelling closes the socket.
 """
 
 import asyncio
+import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -63,12 +64,23 @@ class DockerEngine:
 
     def _guarded(self, use: Callable[[Any], T]) -> T:
         try:
+            self._knock()
             return use(self._connected())
         except docker.errors.APIError as error:
             status = int(getattr(error.response, "status_code", 0) or 500)
             raise EngineError(status, str(error.explanation or error)) from error
         except (requests.exceptions.RequestException, docker.errors.DockerException) as error:
             raise RuntimeUnavailable(f"the Docker engine at {self.url} does not answer") from error
+
+    def _knock(self) -> None:
+        """Find a dead local engine here: docker's own connection would leak its socket."""
+        parts = urlsplit(self.url)
+        if parts.scheme == "unix":
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as door:
+                try:
+                    door.connect(parts.path)
+                except OSError as error:
+                    raise docker.errors.DockerException(str(error)) from error
 
     def _connected(self) -> Any:
         with self._lock:
