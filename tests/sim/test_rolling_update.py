@@ -55,7 +55,7 @@ def test_the_command_replays_a_run_whatever_the_hash_seed() -> None:
             env={
                 **os.environ,
                 "PYTHONHASHSEED": hash_seed,
-                "PYTHONPATH": os.pathsep.join(sys.path),
+                "PYTHONPATH": path,
             },
             capture_output=True,
             text=True,
