@@ -69,6 +69,7 @@ class DaemonSetStrategy(Strategy):
             rolling.setdefault("maxUnavailable", 1)
             rolling.setdefault("maxSurge", 0)
         default_pod_template(spec.setdefault("template", {}))
+        _set_template_generation(obj, annotations_of(obj).get(_TEMPLATE_GENERATION, 1))
 
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         obj["status"] = dict.fromkeys(_COUNTS, 0)
@@ -124,7 +125,7 @@ class DaemonSetStrategy(Strategy):
         ]
 
 
-def _set_template_generation(obj: Object, generation: int) -> None:
+def _set_template_generation(obj: Object, generation: int | str) -> None:
     """Old clients read the number of the template from an annotation."""
     given = {**annotations_of(obj), _TEMPLATE_GENERATION: str(generation)}
     metadata(obj)["annotations"] = given

@@ -62,7 +62,7 @@ class JobStrategy(Strategy):
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
-        errors = job_spec(spec)
+        errors = job_spec(spec) + job_selector(spec, _generated_labels(obj))
         errors += immutable_completions(obj, old)
         errors += immutable(spec.get("selector"), before.get("selector"), "spec.selector")
         errors += _template_changes(spec, before, relaxed=_may_change_template(old))

@@ -1,5 +1,6 @@
 """Event: what is stored for core/v1 and events.k8s.io/v1 alike is the core form."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +9,7 @@ from kapi.api.names import path_segment_errors, qualified_name_errors
 from kapi.api.object import Object, name_of, namespace_of
 from kapi.registry.cells import UNKNOWN
 from kapi.registry.fields import complaints
-from kapi.registry.strategy import Column, Strategy, human_duration
+from kapi.registry.strategy import NAME_COLUMN, Column, Strategy, human_duration
 
 EVENT_COLUMNS = (
     Column("Last Seen", about="=api.core.v1.Event.lastTimestamp"),
@@ -20,7 +21,7 @@ EVENT_COLUMNS = (
     Column("Message", about="=api.core.v1.Event.message"),
     Column("First Seen", priority=1, about="=api.core.v1.Event.firstTimestamp"),
     Column("Count", priority=1, about="=api.core.v1.Event.count"),
-    Column("Name", format="name", priority=1),
+    replace(NAME_COLUMN, priority=1),
 )
 
 

@@ -122,6 +122,10 @@ class PersistentVolumeStrategy(Strategy):
             errors.append(forbidden("spec.persistentvolumesource", text))
         if spec.get("volumeMode") != before.get("volumeMode"):
             errors.append(invalid("volumeMode", spec.get("volumeMode"), "field is immutable"))
+        class_field = "volumeAttributesClassName"
+        if before.get(class_field) is not None and spec.get(class_field) is None:
+            text = "update from non-nil value to nil is forbidden"
+            errors.append(forbidden(f"spec.{class_field}", text))
         if before.get("nodeAffinity") is not None and spec.get("nodeAffinity") != before.get(
             "nodeAffinity"
         ):

@@ -116,7 +116,7 @@ class PersistentVolumeClaimStrategy(Strategy):
             name_of(obj),
             "Terminating" if is_deleting(obj) else status.get("phase") or "",
             spec.get("volumeName") or "",
-            capacity if bound else "",
+            (capacity or "0") if bound else "",
             access_modes_text(status.get("accessModes") or []) if bound else "",
             storage_class_of(obj),
             spec.get("volumeAttributesClassName") or UNSET,

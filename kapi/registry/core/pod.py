@@ -55,6 +55,10 @@ class PodStrategy(Strategy):
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         obj["status"] = dict(old.get("status") or {})
+        for computed in ("priority", "preemptionPolicy"):
+            # Made by admission from the class: a PUT that leaves them out keeps them.
+            if computed in old["spec"]:
+                obj["spec"].setdefault(computed, old["spec"][computed])
 
     def validate(self, obj: Object) -> list[FieldError]:
         return validate_pod_create(obj)

@@ -56,6 +56,8 @@ class EndpointSliceStrategy(Strategy):
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         for endpoint in obj.get("endpoints") or ():
             _move_topology(endpoint)
+        for field in ("endpoints", "ports"):  # empty lists are stored as null
+            obj[field] = obj.get(field) or None
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         self.prepare_for_create(ctx, obj)
@@ -78,11 +80,6 @@ class EndpointSliceStrategy(Strategy):
         path = "addressType"
         changed = immutable(obj.get(path), old.get(path), path)
         return changed or self.validate(obj)
-
-    def canonicalize(self, obj: Object) -> None:
-        """Empty lists are stored as null; nobody owns them."""
-        for field in ("endpoints", "ports"):
-            obj[field] = obj.get(field) or None
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         return [

@@ -4,9 +4,9 @@ from datetime import datetime
 from typing import Any
 
 from kapi.api.errors import FieldError, forbidden
-from kapi.api.object import Object, name_of
+from kapi.api.object import Object, metadata, name_of
 from kapi.registry.fields import immutable, one_of
-from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, Strategy, age
+from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, RequestContext, Strategy, age
 
 HIGHEST_USER_PRIORITY = 1_000_000_000
 SYSTEM_PRIORITIES = {
@@ -19,7 +19,6 @@ _POLICIES = ("PreemptLowerPriority", "Never")
 class PriorityClassStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/scheduling/priorityclass/strategy.go`."""
 
-    has_generation = True
     columns = (
         NAME_COLUMN,
         Column("Value", "integer", about="=api.scheduling.v1.PriorityClass.value"),
@@ -34,6 +33,10 @@ class PriorityClassStrategy(Strategy):
             obj["preemptionPolicy"] = "PreemptLowerPriority"
         if obj.get("globalDefault") is False:
             del obj["globalDefault"]
+
+    def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
+        """Upstream numbers the first version and never counts on."""
+        metadata(obj)["generation"] = 1
 
     def validate(self, obj: Object) -> list[FieldError]:
         name, value = name_of(obj), obj.get("value") or 0
