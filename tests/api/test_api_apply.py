@@ -314,6 +314,17 @@ def test_kubectl_migrates_from_client_side_apply() -> None:
         apply(live, config_map({"k": "3"}), "someone")
 
 
+def test_null_and_absent_are_the_same_to_the_books() -> None:
+    kind = schema("rbac.authorization.k8s.io", "Role")
+    role = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": {"name": "a"}}
+    assert books(update(None, {**role, "rules": None}, "m", kind=kind)) == {}
+    given = update(None, {**role, "rules": []}, "m", kind=kind)
+    assert books(given) == {("m", "Update"): {"f:rules": {}}}
+    stored = {**given, "rules": None}
+    again = update(stored, {**role, "metadata": given["metadata"]}, "other", T2, kind=kind)
+    assert books(again) == books(given)
+
+
 def test_many_updaters_are_merged() -> None:
     live = update(None, config_map({"k0": ""}), "m0")
     for number in range(1, 14):

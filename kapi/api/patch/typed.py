@@ -224,6 +224,9 @@ def compare(old: Any, new: Any, node: SchemaNode) -> Comparison:
 def _compare(old: Any, new: Any, node: SchemaNode, path: Path, found: Comparison) -> None:
     if old is new or (old is not ABSENT and new is not ABSENT and old == new):
         return
+    if not node.nullable and _is_nothing(old) and _is_nothing(new):
+        # A built-in kind's null and absent fields are the same nil in Go.
+        return
     if is_granular_map(node) and _both(old, new, dict):
         before, after = _contents(old, {}), _contents(new, {})
         if before or after:
@@ -244,6 +247,10 @@ def _compare(old: Any, new: Any, node: SchemaNode, path: Path, found: Comparison
             return
     if not _note_presence(old, new, path, found):
         found.modified.insert(path)
+
+
+def _is_nothing(side: Any) -> bool:
+    return side is ABSENT or side is None
 
 
 def _both(old: Any, new: Any, kind: type) -> bool:

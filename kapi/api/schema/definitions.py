@@ -70,9 +70,10 @@ def _pointers() -> dict[str, frozenset[str]]:
 
 
 def kept_zeros(definition: str) -> frozenset[str]:
-    """The scalar properties of a definition whose zero value is stored, not taken for absence.
+    """The properties of a definition whose zero value is stored, not taken for absence.
 
-    They are pointers in Go; the facts name group and struct, since all versions agree.
+    They are pointers in Go, or lists that are written even if empty; the facts name group and
+    struct, since all versions agree.
     """
     parts = definition.split(".")
     return _pointers().get(f"{parts[-3]}.{parts[-1]}", frozenset())
