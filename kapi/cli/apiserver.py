@@ -11,7 +11,7 @@ import typer
 from kapi import env
 from kapi.cli.errors import CliError
 from kapi.cli.options import DataDirOption, command_of, default_data_dir
-from kapi.cli.process import run_until_signalled, set_up_logging
+from kapi.cli.process import calm_collector, run_until_signalled, set_up_logging
 from kapi.cli.settings import ClusterSettings, DataDir
 
 
@@ -66,6 +66,7 @@ def run(options: ApiServerOptions) -> None:
             app: Application = server.app
             addons = Client(InProcessTransport(app, ADDON_MANAGER), "addon-manager")
             scope.spawn(ensure_dns_objects(addons, settings), "cluster DNS objects")
+            calm_collector()
             try:
                 await shutdown.wait()
             finally:

@@ -18,7 +18,7 @@ from kapi.cli.control_plane import (
 )
 from kapi.cli.errors import CliError
 from kapi.cli.identities import ensure_identities
-from kapi.cli.process import keep_running
+from kapi.cli.process import calm_collector, keep_running
 from kapi.cli.settings import ClusterSettings, DataDir
 from kapi.client.client import Client
 from kapi.client.in_process import InProcessTransport
@@ -37,6 +37,7 @@ async def run_control_plane(
         scope = env.TaskScope()
         try:
             start_components(scope, server.app, settings, pki)
+            calm_collector()
             await shutdown.wait()
         finally:
             await scope.close()

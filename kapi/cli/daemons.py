@@ -19,6 +19,7 @@ CONTROL_PLANE = "control-plane"
 _TERM_SECONDS = 15.0
 _KILL_SECONDS = 5.0
 _TAIL_BYTES = 16384
+_LOG_MAX_BYTES = 32 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,9 @@ def start(data: DataDir, name: str, arguments: list[str]) -> Daemon:
     argv = [sys.executable, "-m", "kapi.cli.daemon", *arguments]
     log = data.log_file(name)
     log_start = log.stat().st_size if log.exists() else 0
+    if log_start > _LOG_MAX_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+        log_start = 0
     pid = env.start_process(argv, log_path=log)
     state = _process(pid)
     daemon = Daemon(name, pid, state[1] if state else 0, _boot_id(), log_start)
