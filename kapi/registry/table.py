@@ -13,6 +13,7 @@ from kapi.registry.apps.replica_set import ReplicaSetStrategy
 from kapi.registry.apps.stateful_set import StatefulSetStrategy
 from kapi.registry.authentication.reviews import SelfSubjectReviewStrategy, TokenReviewStrategy
 from kapi.registry.authorization import reviews as authorization
+from kapi.registry.autoscaling.horizontal_pod_autoscaler import HorizontalPodAutoscalerStrategy
 from kapi.registry.batch.cron_job import CronJobStrategy
 from kapi.registry.batch.job import JobStrategy
 from kapi.registry.coordination.lease import LeaseStrategy
@@ -69,6 +70,7 @@ def builtin_resources(service_cidr: str, node_port_range: tuple[int, int]) -> tu
         *_apps(),
         _new_events(),
         *_reviews(),
+        _autoscalers(),
         *_batch(),
         *_networking(),
         _disruption_budgets(),
@@ -238,6 +240,14 @@ def _rbac() -> tuple[Resource, ...]:
         Resource(group, "v1", "RoleBinding", "rolebindings", True, binding),
         Resource(group, "v1", "Role", "roles", True, RoleStrategy()),
     )
+
+
+def _autoscalers() -> Resource:
+    strategy = HorizontalPodAutoscalerStrategy()
+    return Resource(
+        "autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", True, strategy,
+        "", ("hpa",), ALL, subresources=(sub.status(strategy),),
+    )  # fmt: skip
 
 
 def _batch() -> tuple[Resource, ...]:
