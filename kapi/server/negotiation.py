@@ -1,7 +1,8 @@
 """Content types: what a client accepts, and what its body is.
 
-kapi writes JSON, YAML, and their Table and PartialObjectMetadata forms. Clients that prefer
-Kubernetes protobuf always offer JSON as well.
+kapi writes JSON, YAML, and their Table and PartialObjectMetadata forms. Most clients that prefer
+Kubernetes protobuf offer JSON as well, and get it: it is at hand and costs nothing to make. Those
+that take protobuf only get protobuf.
 """
 
 from dataclasses import dataclass
@@ -53,16 +54,21 @@ def accepted(header: str) -> Accepted:
         return Accepted(JSON)
     clauses = [split_media_type(clause) for clause in header.split(",")]
     clauses.sort(key=lambda clause: -_quality(clause[1]))
-    unknown_form = False
+    unknown_form, binary = False, None
     for media, parameters in clauses:
         if media == "*/*" and "as" not in parameters:
             return Accepted(JSON)
+        if media == PROTOBUF:
+            binary = binary or _conversion(media, parameters)
+            continue
         if media not in (JSON, YAML):
             continue
         chosen = _conversion(media, parameters)
         if chosen is not None:
             return chosen
         unknown_form = True
+    if binary is not None:
+        return binary
     if unknown_form:
         raise errors.PlainNotAcceptable(
             f"only the following media types are accepted: {_AVAILABLE}"

@@ -11,7 +11,8 @@ from kapi.api import errors
 from kapi.api.object import Object, split_api_version
 from kapi.registry.resource import Resource
 from kapi.registry.strategy import Column, Strategy
-from kapi.server.negotiation import YAML, Accepted
+from kapi.server.negotiation import PROTOBUF, YAML, Accepted
+from openapi.protobuf_encode import NoProtobufForm, encode_envelope
 
 _INCLUDE = ("", "None", "Metadata", "Object")
 
@@ -91,6 +92,11 @@ def table(
 
 def encode(value: Object, form: Accepted) -> bytes:
     """The final bytes in the negotiated encoding."""
+    if form.media_type == PROTOBUF:
+        try:
+            return encode_envelope(value)
+        except NoProtobufForm as error:
+            raise errors.PlainNotAcceptable(str(error)) from error
     if form.media_type == YAML:
         return yaml.dump(value, Dumper=_dumper(), sort_keys=True).encode()
     return orjson.dumps(value)

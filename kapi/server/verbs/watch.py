@@ -16,12 +16,13 @@ from kapi.api.object import Object
 from kapi.registry.errors import to_api_error
 from kapi.server.call import Call
 from kapi.server.exchange import Exchange
-from kapi.server.negotiation import YAML, Accepted, not_acceptable
+from kapi.server.negotiation import JSON, PROTOBUF, YAML, Accepted, not_acceptable
 from kapi.server.printing import column_definition, partial_metadata, table_row
 from kapi.server.selection import Selection, selection_of
 from kapi.storage.cached import CachedObject, CacheEvent
 from kapi.storage.errors import Compacted, StorageError
 from kapi.storage.watcher import Watcher
+from openapi.protobuf_encode import encode_watch_frame
 
 _INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 _DEFAULT_MINIMUM_SECONDS = 1800
@@ -103,7 +104,8 @@ class EventWriter:
             return None
         if self.form.as_kind == "Table" or changed_state:
             return self._encoded(kind, entry)
-        key = f"{kind}{self.form.as_kind}{self.call.resource.version}{self.call.resource.group}"
+        row = self.call.resource
+        key = f"{kind} {self.form.media_type} {self.form.as_kind} {row.group} {row.version}"
         line = event.wire.get(key)
         if line is None:
             line = event.wire[key] = self._encoded(kind, entry)
@@ -135,11 +137,15 @@ class EventWriter:
         return self._wrapped(kind, self._converted(obj))
 
     def _wrapped(self, kind: str, obj: Object) -> bytes:
+        if self.form.media_type == PROTOBUF:
+            return encode_watch_frame(kind, obj)
         return orjson.dumps({"type": kind, "object": obj}) + b"\n"
 
     def _converted(self, obj: Object) -> Object:
         if self.form.as_kind == "Table":
             return self._table([table_row(self.call.strategy, obj, self.include, env.now())], obj)
+        if not self.form.as_kind:
+            return obj
         return partial_metadata(obj, self.form.as_version)
 
     def _table(self, rows: list[Object], obj: Object) -> Object:
@@ -179,9 +185,15 @@ class EventWriter:
 
 def _watch_form(call: Call) -> Accepted:
     form = call.form()
+    if form.media_type == PROTOBUF and form.as_kind == "Table":
+        raise not_acceptable()
     if form.media_type == YAML or form.as_kind == "PartialObjectMetadataList":
         raise not_acceptable()
     return form
+
+
+def _stream_type(form: Accepted) -> str:
+    return f"{PROTOBUF};stream=watch" if form.media_type == PROTOBUF else JSON
 
 
 async def watch(call: Call) -> None:
@@ -198,7 +210,7 @@ async def watch(call: Call) -> None:
         watcher, initial = await _open(call, prefix, query)
     except Compacted as error:
         # As upstream: the stream opens and its only event is the error.
-        await exchange.start(200, "application/json")
+        await exchange.start(200, _stream_type(form))
         expired = to_api_error(error, resource, "")
         await exchange.send({"type": "http.response.body", "body": writer.error(expired)})
         return
@@ -206,7 +218,8 @@ async def watch(call: Call) -> None:
         raise to_api_error(error, resource, "") from error
     stream = WatchStream(exchange, watcher, writer, query, call.api.config.watch_bookmark_seconds)
     try:
-        await exchange.start(200, "application/json", [(b"cache-control", b"no-cache, private")])
+        no_store = (b"cache-control", b"no-cache, private")
+        await exchange.start(200, _stream_type(form), [no_store])
         await stream.run(initial)
     finally:
         watcher.close()
