@@ -7,7 +7,7 @@ import logging
 from typing import Any
 
 from kapi import env
-from kapi.api.errors import ApiError, Conflict, NotFound
+from kapi.api.errors import ApiError, Invalid, NotFound
 from kapi.api.object import Object, name_of, namespace_of, uid_of
 from kapi.client.client import PODS, STRATEGIC_MERGE_PATCH, Client
 from kapi.kubelet.status import OWNED_CONDITIONS
@@ -122,10 +122,10 @@ class StatusSender:
                     )
                 except NotFound:
                     self.gone = True
-                except Conflict:
-                    # The uid is another one: our pod is gone.
-                    self.gone = True
                 except (ApiError, ConnectionError, TimeoutError) as error:
+                    if isinstance(error, Invalid) and _is_another_pod(error):
+                        self.gone = True
+                        continue
                     _log.warning("status of %s/%s: %s", self._namespace, self._name, error)
                     await env.sleep(delay * (1 + env.random().random()))
                     delay = min(delay * 2, _LAST_DELAY)
@@ -144,6 +144,11 @@ class StatusSender:
 
     async def close(self) -> None:
         await self._scope.close()
+
+
+def _is_another_pod(error: Invalid) -> bool:
+    """The patch names our pod's uid, and a pod of that name now has another one."""
+    return any(cause.get("field") == "metadata.uid" for cause in error.details.get("causes", ()))
 
 
 def _revision(pod: Object) -> int:

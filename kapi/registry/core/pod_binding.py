@@ -102,6 +102,7 @@ def _uid_conflict(pod: Object, wanted: str) -> Conflict:
 
 
 def _mark_scheduled(status: Object) -> None:
+    status.pop("nominatedNodeName", None)
     conditions = status.setdefault("conditions", [])
     scheduled = condition_of(conditions, "PodScheduled")
     if scheduled is None:
