@@ -153,8 +153,8 @@ class StoreBase:
         self._track(ctx, None, obj)
         await self._admit("CREATE", ctx, obj, None)
         strategy.prepare_for_create(ctx, obj)
-        if strategy.has_generation:
-            metadata(obj)["generation"] = 1
+        if strategy.has_generation and strategy.first_generation:
+            metadata(obj)["generation"] = strategy.first_generation
         found = strategy.validate(obj) or self._meta_errors(obj)
         if found:
             raise errors.object_invalid(resource.kind, resource.stored_group, name, found)

@@ -130,6 +130,9 @@ class Strategy:
     has_generation = False
     """Does metadata.generation count changes of spec?"""
 
+    first_generation = 1
+    """What metadata.generation starts at; 0 leaves it out until the first change."""
+
     annotations_count_for_generation = False
     """Does metadata.generation count changes of annotations too? Only a Deployment's does."""
 

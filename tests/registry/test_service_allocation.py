@@ -2,15 +2,24 @@
 
 import asyncio
 import copy
+import random
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from kapi.api.errors import InternalError, Invalid
 from kapi.api.user import UserInfo
+from kapi.env import SystemClock, install
 from kapi.registry.core.service import ServiceStrategy
-from kapi.registry.core.service_allocator import Band, address_band, port_band
+from kapi.registry.core.service_allocator import (
+    ORPHAN_SECONDS,
+    Band,
+    address_band,
+    port_band,
+)
 from kapi.registry.strategy import RequestContext
+from kapi.storage.codec import encode
 from kapi.storage.memory import MemoryStore
 
 CIDR = "10.96.0.0/24"
@@ -189,3 +198,41 @@ async def test_deleting_one_service_keeps_what_another_owns() -> None:
     impostor["spec"]["clusterIPs"] = owner["spec"]["clusterIPs"]
     await ServiceStrategy(CIDR, PORTS).after_delete(store, impostor)
     assert await keys(store) == [owner["spec"]["clusterIP"]]
+
+
+class StoppedClock(SystemClock):
+    """A wall clock that only moves when told to."""
+
+    def __init__(self) -> None:
+        self.moment = datetime(2024, 1, 1, tzinfo=UTC)
+
+    def now(self) -> datetime:
+        return self.moment
+
+
+async def test_a_reservation_without_a_service_is_taken_over_in_time() -> None:
+    clock = StoppedClock()
+    install(clock, random.Random(1))
+    try:
+        store = MemoryStore()
+        await allocate(store, service("crashed", clusterIP="10.96.0.7"))
+        with pytest.raises(Invalid, match="provided IP is already allocated"):
+            await allocate(store, service("next", clusterIP="10.96.0.7"))
+        clock.moment += timedelta(seconds=ORPHAN_SECONDS + 1)
+        await allocate(store, service("next", clusterIP="10.96.0.7"))
+    finally:
+        install(SystemClock(), random.SystemRandom())
+
+
+async def test_a_reservation_of_a_living_service_is_never_taken_over() -> None:
+    clock = StoppedClock()
+    install(clock, random.Random(1))
+    try:
+        store = MemoryStore()
+        owner = await allocate(store, service("owner", clusterIP="10.96.0.7"))
+        await store.create("/registry/services/ns/owner", encode(owner))
+        clock.moment += timedelta(days=1)
+        with pytest.raises(Invalid, match="provided IP is already allocated"):
+            await allocate(store, service("next", clusterIP="10.96.0.7"))
+    finally:
+        install(SystemClock(), random.SystemRandom())

@@ -31,7 +31,7 @@ def immutable_contents(obj: Object, old: Object, fields: tuple[str, ...]) -> lis
 class ConfigMapStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/core/configmap/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("Data"), AGE_COLUMN)
+    columns = (NAME_COLUMN, Column("Data", about="=api.core.v1.ConfigMap.data"), AGE_COLUMN)
 
     def validate(self, obj: Object) -> list[FieldError]:
         data, binary = obj.get("data") or {}, obj.get("binaryData") or {}

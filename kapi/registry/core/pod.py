@@ -7,7 +7,7 @@ from typing import Any
 from kapi import env
 from kapi.api.errors import FieldError
 from kapi.api.object import Object
-from kapi.registry.core.pod_defaults import default_pod, fill_status
+from kapi.registry.core.pod_defaults import default_pod
 from kapi.registry.core.pod_prepare import drop_disabled, merge_match_label_keys
 from kapi.registry.core.pod_resources import qos_class
 from kapi.registry.core.pod_table import POD_COLUMNS, pod_row
@@ -71,9 +71,6 @@ class PodStrategy(Strategy):
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         return pod_warnings(obj, old)
-
-    def canonicalize(self, obj: Object) -> None:
-        fill_status(obj.get("status") or {})
 
     def grace_period_seconds(self, obj: Object, requested: int | None) -> int:
         spec = obj.get("spec") or {}

@@ -28,14 +28,15 @@ def default_pod(obj: Object) -> None:
     for container in [*(spec.get("containers") or ()), *(spec.get("initContainers") or ())]:
         resources = container.get("resources") or {}
         _requests_from_limits(resources)
+    _default_status(obj.get("status") or {})
     if spec.get("enableServiceLinks") is None:
         spec["enableServiceLinks"] = True
     if spec.get("resources"):
         _default_pod_level_requests(spec)
 
 
-def fill_status(status: Object) -> None:
-    """Times that upstream writes even when they are unknown. Nobody owns a null."""
+def _default_status(status: Object) -> None:
+    """Times that upstream writes even when they are unknown."""
     for condition in status.get("conditions") or ():
         for field in ("lastProbeTime", "lastTransitionTime"):
             condition.setdefault(field, None)

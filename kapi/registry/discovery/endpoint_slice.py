@@ -46,7 +46,8 @@ class EndpointSliceStrategy(Strategy):
     )
 
     def default(self, obj: Object) -> None:
-        for endpoint in obj.get("endpoints") or ():
+        obj["endpoints"] = obj.get("endpoints") or None
+        for endpoint in obj["endpoints"] or ():
             endpoint.setdefault("conditions", {})
         for port in obj.get("ports") or ():
             port.setdefault("name", "")
@@ -56,8 +57,7 @@ class EndpointSliceStrategy(Strategy):
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         for endpoint in obj.get("endpoints") or ():
             _move_topology(endpoint)
-        for field in ("endpoints", "ports"):  # empty lists are stored as null
-            obj[field] = obj.get(field) or None
+        obj["ports"] = obj.get("ports") or None  # null where empty, and nobody owns that
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         self.prepare_for_create(ctx, obj)

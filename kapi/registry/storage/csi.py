@@ -49,6 +49,8 @@ _DRIVER_DEFAULTS = (
 class CSIDriverStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/csidriver/strategy.go`."""
 
+    has_generation = True
+    first_generation = 0
     allow_unconditional_update = False
     returns_deleted_object = True
     columns = (
@@ -146,17 +148,23 @@ def _token_requests(requests: list[Object]) -> list[FieldError]:
 class CSINodeStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/storage/csinode/strategy.go`."""
 
-    columns = (NAME_COLUMN, Column("Drivers", "integer"), AGE_COLUMN)
+    columns = (
+        NAME_COLUMN,
+        Column(
+            "Drivers",
+            "integer",
+            about="Drivers indicates the number of CSI drivers registered on the node",
+        ),
+        AGE_COLUMN,
+    )
 
     def default(self, obj: Object) -> None:
-        obj.setdefault("spec", {})
+        for driver in obj.setdefault("spec", {}).get("drivers") or ():
+            driver["topologyKeys"] = driver.get("topologyKeys") or None
 
     def canonicalize(self, obj: Object) -> None:
-        """Empty lists are stored as null; nobody owns them."""
-        spec = obj["spec"]
-        spec["drivers"] = spec.get("drivers") or None
-        for driver in spec["drivers"] or ():
-            driver["topologyKeys"] = driver.get("topologyKeys") or None
+        """No drivers are stored as null; nobody owns that."""
+        obj["spec"]["drivers"] = obj["spec"].get("drivers") or None
 
     def validate(self, obj: Object) -> list[FieldError]:
         errors: list[FieldError] = []
