@@ -4,13 +4,12 @@ Source: `ValidatePersistentVolumeClaimUpdate` in k8s.io/kubernetes
 `pkg/apis/core/validation/validation.go` and `pkg/registry/core/persistentvolumeclaim/strategy.go`.
 """
 
-import copy
 from datetime import datetime
 from typing import Any
 
 from kapi.api.errors import FieldError, forbidden, invalid
 from kapi.api.names import dns_subdomain_errors
-from kapi.api.object import Object, annotations_of, is_deleting, name_of
+from kapi.api.object import Object, annotations_of, clone, is_deleting, name_of
 from kapi.api.selectors import validate_label_selector
 from kapi.registry.cells import UNSET
 from kapi.registry.core.pod_internal import internal_form, unified
@@ -177,7 +176,7 @@ def _sources(spec: Object) -> list[FieldError]:
 
 
 def _with_allowed_changes_undone(spec: Object, before: Object, *, bound: bool) -> Object:
-    munged = copy.deepcopy(spec)
+    munged = clone(spec)
     if not before.get("volumeName"):
         munged.pop("volumeName", None)
     if bound:

@@ -1,12 +1,11 @@
 """Pod: the strategies of the object and of its status, ephemeralcontainers and resize."""
 
-import copy
 from datetime import datetime
 from typing import Any
 
 from kapi import env
 from kapi.api.errors import FieldError
-from kapi.api.object import Object
+from kapi.api.object import Object, clone
 from kapi.registry.core.pod_defaults import default_pod
 from kapi.registry.core.pod_prepare import drop_disabled, merge_match_label_keys
 from kapi.registry.core.pod_resources import qos_class
@@ -136,7 +135,7 @@ class ResizeStrategy(StatusStrategy):
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         wanted = obj.get("spec") or {}
-        obj["spec"] = copy.deepcopy(old.get("spec") or {})
+        obj["spec"] = clone(old.get("spec") or {})
         for kind in ("containers", "initContainers"):
             named = {item.get("name"): item for item in wanted.get(kind) or ()}
             for container in obj["spec"].get(kind) or ():

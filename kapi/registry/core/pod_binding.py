@@ -4,8 +4,6 @@ Source: `assignPod` and `setPodNodeAndMetadata` in k8s.io/kubernetes
 `pkg/registry/core/pod/storage/storage.go`.
 """
 
-import copy
-
 from kapi import env
 from kapi.api.errors import (
     ApiError,
@@ -17,7 +15,7 @@ from kapi.api.errors import (
     required,
     resource_conflict,
 )
-from kapi.api.object import Object, condition_of, is_deleting, metadata, name_of, uid_of
+from kapi.api.object import Object, clone, condition_of, is_deleting, metadata, name_of, uid_of
 
 
 def bind(pod: Object, binding: Object) -> Object:
@@ -42,7 +40,7 @@ def bind(pod: Object, binding: Object) -> Object:
     why = _refusal(pod)
     if why:
         raise _binding_conflict(name, why)
-    bound = copy.deepcopy(pod)
+    bound = clone(pod)
     bound["spec"]["nodeName"] = node
     annotations = metadata(binding).get("annotations")
     if annotations:

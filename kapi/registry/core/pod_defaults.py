@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 from kapi.api.object import Object
+from kapi.registry.core.pod_resources import aggregate_requests
 from kapi.registry.core.quantities import canonical_resources
 
 _FILE_MODE = 0o644
@@ -75,9 +76,8 @@ def default_pod_spec(spec: Object) -> None:
             if spec.get("hostNetwork") and kind != "ephemeralContainers":
                 for port in container.get("ports") or ():
                     port["hostPort"] = port.get("hostPort") or port.get("containerPort")
-    for name in ("resources",):
-        if name in spec:
-            canonical_resources(spec[name])
+    if "resources" in spec:
+        canonical_resources(spec["resources"])
     if spec.get("overhead"):
         canonical_resources({"requests": spec["overhead"]})
 
@@ -204,8 +204,6 @@ def _requests_from_limits(resources: Object) -> None:
 
 def _default_pod_level_requests(spec: Object) -> None:
     """Pod-level requests not given follow the limits, or the sum of the containers' requests."""
-    from kapi.registry.core.pod_resources import aggregate_requests
-
     resources = spec["resources"]
     limits = resources.get("limits") or {}
     requests = dict(resources.get("requests") or {})

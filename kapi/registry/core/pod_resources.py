@@ -7,6 +7,7 @@ k8s.io/kubernetes `pkg/apis/core/helper/qos/qos.go`.
 from decimal import Decimal
 
 from kapi.api.object import Object
+from kapi.api.quantity import format_quantity
 from kapi.registry.core.quantities import amount
 
 _QOS_RESOURCES = ("cpu", "memory")
@@ -43,8 +44,6 @@ def aggregate_amounts(spec: Object, kind: str) -> dict[str, Decimal]:
 
 def aggregate_requests(spec: Object) -> dict[str, str]:
     """`aggregate_amounts` of requests as canonical quantities."""
-    from kapi.api.quantity import format_quantity
-
     return {
         name: format_quantity(value, "DecimalSI" if name == "cpu" else "BinarySI")
         for name, value in aggregate_amounts(spec, "requests").items()

@@ -4,13 +4,12 @@ Source: `ValidatePodUpdate`, `ValidatePodStatusUpdate`, `ValidatePodEphemeralCon
 `ValidatePodResize` in k8s.io/kubernetes `pkg/apis/core/validation/validation.go`.
 """
 
-import copy
 import ipaddress
 from typing import Any
 
 from kapi.api.errors import FieldError, forbidden, invalid, required
 from kapi.api.names import qualified_name_errors
-from kapi.api.object import Object
+from kapi.api.object import Object, clone
 from kapi.registry.core.pod_internal import internal_container, internal_pod_spec, unified
 from kapi.registry.core.pod_resources import qos_class
 from kapi.registry.core.pod_validation import ip_address, pod_annotations, pod_spec
@@ -101,7 +100,7 @@ def _gates(spec: Object, before: Object) -> list[FieldError]:
 
 def _with_allowed_changes_undone(spec: Object, before: Object) -> Object:
     """The new spec with the old values wherever a change is allowed."""
-    munged = copy.deepcopy(spec)
+    munged = clone(spec)
     for kind in ("containers", "initContainers"):
         for new, old in zip(munged.get(kind) or (), before.get(kind) or (), strict=True):
             new["image"] = old.get("image")
@@ -129,7 +128,7 @@ def _undo_for_gated(munged: Object, spec: Object, before: Object) -> None:
 
 def _copy_field(target: Object, source: Object, field: str) -> None:
     if field in source:
-        target[field] = copy.deepcopy(source[field])
+        target[field] = clone(source[field])
     else:
         target.pop(field, None)
 

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from kapi.api.errors import FieldError, invalid
+from kapi.api.names import path_segment_errors
 from kapi.api.object import Object, name_of
 from kapi.api.selectors import validate_label_selector
 from kapi.registry.apps.validation import at_most_all, number_or_percent
@@ -40,8 +41,6 @@ class PodDisruptionBudgetStrategy(Strategy):
     )
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
-        from kapi.api.names import path_segment_errors
-
         return path_segment_errors(name, prefix=prefix)
 
     def default(self, obj: Object) -> None:
