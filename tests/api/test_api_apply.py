@@ -207,6 +207,14 @@ def test_keyed_lists_merge_across_managers() -> None:
     assert container["ports"] == [{"containerPort": 80, "protocol": "TCP"}]
 
 
+def test_applying_another_spelling_again_changes_nothing() -> None:
+    limits = {"resources": {"limits": {"cpu": "1000m"}}}
+    applied = deployment([{"name": "c", **limits}])
+    live = apply(None, applied, "app", DEPLOYMENT)
+    assert live["spec"]["template"]["spec"]["containers"][0]["resources"]["limits"]["cpu"] == "1"
+    assert apply(live, applied, "app", DEPLOYMENT, now=T2) == live
+
+
 def test_the_applied_order_wins() -> None:
     live = apply(None, deployment([{"name": "c"}], replicas=1), "one", DEPLOYMENT)
     live = apply(live, deployment([{"name": "z"}, {"name": "c"}]), "two", DEPLOYMENT)

@@ -2,20 +2,19 @@
 
 `apply_patch` merges an applied configuration into the live object, removes what its manager no
 longer applies and nobody else owns, and refuses to change what another manager owns.
-`track_update` keeps the books for every other write. Both only see plain dicts; decoding and
-defaulting the result is the caller's work. Fields managed through another API version of the kind
+`track_update` keeps the books for every other write. Both only see plain dicts; reporting
+decode errors of the result and defaulting it is the caller's work. Fields managed through another API version of the kind
 are left as they are. Sources: sigs.k8s.io/structured-merge-diff `merge/update.go`,
 k8s.io/apimachinery `pkg/util/managedfields`.
 """
 
-import copy
 from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from kapi.api.errors import BadRequest, Conflict, plain_error
-from kapi.api.object import Object, metadata, name_of, namespace_of
+from kapi.api.object import Object, clone, metadata, name_of, namespace_of
 from kapi.api.patch.field_set import FieldSet, Path, of_paths, path_text
 from kapi.api.patch.managers import (
     Managed,
@@ -38,7 +37,7 @@ from kapi.api.patch.typed import (
     with_named_fields,
 )
 from kapi.api.patch.typed_merge import merge
-from kapi.api.schema import KindSchema
+from kapi.api.schema import DecodeError, KindSchema
 from kapi.api.schema.node import SchemaNode
 
 BEFORE_FIRST_APPLY = "before-first-apply"
@@ -227,7 +226,7 @@ def keep_timestamps(new: Object, live: Object) -> None:
     if old_entries == new_entries or _timeless(old_entries) != _timeless(new_entries):
         return
     if _content(new) == _content(live):
-        metadata(new)["managedFields"] = copy.deepcopy(old_entries)
+        metadata(new)["managedFields"] = clone(old_entries)
 
 
 # Apply ----------------------------------------------------------------------------------------
@@ -384,8 +383,18 @@ def apply_patch(
         managers[key] = Managed(version, managers[key].fields, now)
     if manager == KUBECTL:
         new = _sync_last_applied(new, bare, applied)
-    result = copy.deepcopy(new)
+    result = clone(new)
     _write(result, managers)
     if live is not None:
-        keep_timestamps(result, live)
+        _settle_timestamps(result, live, schema)
     return result
+
+
+def _settle_timestamps(new: Object, live: Object, schema: KindSchema) -> None:
+    """As keep_timestamps, judging the object as it will be stored (`1000m` is stored as `1`)."""
+    try:
+        schema.decode(new)
+    except DecodeError:
+        # The caller decodes the result too and reports this in its own words.
+        return
+    keep_timestamps(new, live)

@@ -4,7 +4,6 @@ Sources: RFC 6902, github.com/evanphx/json-patch as k8s.io/apiserver uses it (ne
 count from the end), `pkg/endpoints/handlers/patch.go` for limits and texts.
 """
 
-import copy
 import re
 from typing import Any
 
@@ -12,6 +11,7 @@ import orjson
 
 from kapi.api.errors import BadRequest, Invalid, RequestEntityTooLarge
 from kapi.api.json_syntax import too_deep
+from kapi.api.object import clone
 
 OPERATIONS_MAX = 10_000
 COPIED_BYTES_MAX = 3 * 1024 * 1024
@@ -117,7 +117,7 @@ def _value(operation: dict[str, Any]) -> Any:
     value = operation.get("value", _MISSING)
     if value is _MISSING:
         raise _Refused
-    return copy.deepcopy(value)
+    return clone(value)
 
 
 class _CopyBudget:
@@ -176,7 +176,7 @@ def apply_json_patch(doc: Any, patch: Any) -> Any:
         raise RequestEntityTooLarge(
             f"The allowed maximum operations in a JSON patch is {OPERATIONS_MAX}, got {len(patch)}"
         )
-    document = copy.deepcopy(doc)
+    document = clone(doc)
     budget = _CopyBudget()
     try:
         for operation in patch:

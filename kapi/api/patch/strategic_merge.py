@@ -5,11 +5,11 @@ Directives: `$patch` (replace, delete), `$retainKeys`, `$setElementOrder/list`,
 k8s.io/apimachinery `pkg/util/strategicpatch/patch.go`.
 """
 
-import copy
 from typing import Any
 
 from kapi.api.errors import ApiError, BadRequest, Invalid, plain_error
 from kapi.api.go_format import go_value
+from kapi.api.object import clone
 from kapi.api.patch.element_order import check_order, identity, in_order
 from kapi.api.schema.node import SchemaNode
 
@@ -36,7 +36,7 @@ def apply_strategic_merge(doc: Any, patch: Any, node: SchemaNode | None) -> Any:
     """
     if not isinstance(patch, dict):
         raise BadRequest("invalid JSON document")
-    return _merge_map(copy.deepcopy(doc), copy.deepcopy(patch), node)
+    return _merge_map(clone(doc), clone(patch), node)
 
 
 def _merge_map(original: Any, patch: dict[str, Any], node: SchemaNode | None) -> Any:

@@ -5,9 +5,9 @@ zero values of fields that Go always writes (`resources: {}`, `status: {}`, `res
 What depends on other fields is the kinds' own work.
 """
 
-import copy
 from typing import Any
 
+from kapi.api.object import clone
 from kapi.api.schema.node import Defaulter, SchemaNode
 
 _PLAIN = (str, int, bool, float)
@@ -47,7 +47,7 @@ def _object_defaulter(node: SchemaNode) -> Defaulter:
             return
         for name, preset, plain in given:
             if name not in value:
-                value[name] = preset if plain else copy.deepcopy(preset)
+                value[name] = preset if plain else clone(preset)
         if not steps and below:
             steps.extend((name, defaulter_of(child)) for name, child in below)
         for name, step in steps:
