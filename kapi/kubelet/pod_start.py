@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from kapi import env
-from kapi.api.object import Object, namespace_of
+from kapi.api.object import Object
 from kapi.client.events import NORMAL, WARNING
 from kapi.kubelet import labels
 from kapi.kubelet.actions import PodActions
@@ -19,7 +19,6 @@ from kapi.kubelet.container_status import Reason
 from kapi.kubelet.hooks import HookFailure, HookTarget, run_hook
 from kapi.kubelet.images import ImageFailure, ImageRequest
 from kapi.kubelet.network_files import HostnameTooLong, lacks_cluster_dns, resolver_of
-from kapi.kubelet.object_cache import CacheNotSynced
 from kapi.kubelet.pod_state import PodState
 from kapi.kubelet.pod_stop import PodStopper, probe_grace, stop_container, termination_grace
 from kapi.kubelet.restarts import is_sidecar
@@ -251,24 +250,15 @@ class PodStarter:
             raise StartFailure(error.reason, str(error)) from error
 
     async def _pull_secrets(self) -> tuple[Object, ...]:
-        state, found, missing = self._state, [], []
-        for entry in state.pod["spec"].get("imagePullSecrets") or ():
-            name = entry.get("name") or ""
-            try:
-                secret = await self._services.objects.get(("Secret", namespace_of(state.pod), name))
-            except CacheNotSynced:
-                secret = None
-            if secret is None:
-                missing.append(name)
-            else:
-                found.append(secret)
+        found, missing = await self._state.pull_secrets()
         if missing:
             text = (
                 f"Unable to retrieve some image pull secrets ({', '.join(missing)}); "
                 "attempting to pull the image may not succeed."
             )
-            record_pod(self._services, state.pod, WARNING, "FailedToRetrieveImagePullSecret", text)
-        return tuple(found)
+            reason = "FailedToRetrieveImagePullSecret"
+            record_pod(self._services, self._state.pod, WARNING, reason, text)
+        return found
 
     def _next_attempt(self, name: str) -> int:
         newest = self._state.view.newest(name)

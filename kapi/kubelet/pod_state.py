@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 from kapi import env
@@ -10,7 +11,8 @@ from kapi.kubelet import labels
 from kapi.kubelet.backoff import BackOff
 from kapi.kubelet.container_status import Reason, StatusFacts
 from kapi.kubelet.environment import references
-from kapi.kubelet.object_cache import Key
+from kapi.kubelet.images import ImageFailure, ImageRequest
+from kapi.kubelet.object_cache import CacheNotSynced, Key
 from kapi.kubelet.pod_view import PodView, ProbeResults, pod_view
 from kapi.kubelet.resize import (
     Pending,
@@ -19,10 +21,16 @@ from kapi.kubelet.resize import (
     resize_conditions,
     with_resources,
 )
-from kapi.kubelet.runtime.interface import Container, LogOptions, RuntimeFailure, RuntimeUnavailable
-from kapi.kubelet.services import PodServices
+from kapi.kubelet.runtime.interface import (
+    Container,
+    ImageUnpacker,
+    LogOptions,
+    RuntimeFailure,
+    RuntimeUnavailable,
+)
+from kapi.kubelet.services import PodServices, record_pod
 from kapi.kubelet.status import compute_status
-from kapi.kubelet.volumes.payloads import object_references
+from kapi.kubelet.volumes.payloads import VolumeFailure, object_references
 from kapi.kubelet.volumes.pod_volumes import PodVolumes, used_volumes
 
 _MESSAGE_BYTES = 4096
@@ -51,7 +59,9 @@ class PodState:
         self.resize_error = ""
         self.resizing = False
         self.back_off = BackOff()
-        self.volumes = PodVolumes(services.client, services.objects, services.pod_root(self.uid))
+        self.volumes = PodVolumes(
+            services.client, services.objects, services.pod_root(self.uid), self._unpack_image
+        )
         self._adopted = False
 
     def update(self, pod: Object) -> None:
@@ -162,6 +172,44 @@ class PodState:
                     found: Mapping[str, Any] = status
                     return found
         return {}
+
+    async def pull_secrets(self) -> tuple[tuple[Object, ...], list[str]]:
+        """(the pod's pull secrets that exist, the names of those that do not)."""
+        found, missing = [], []
+        for entry in self.pod["spec"].get("imagePullSecrets") or ():
+            name = entry.get("name") or ""
+            try:
+                secret = await self.services.objects.get(("Secret", namespace_of(self.pod), name))
+            except CacheNotSynced:
+                secret = None
+            if secret is None:
+                missing.append(name)
+            else:
+                found.append(secret)
+        return tuple(found), missing
+
+    async def _unpack_image(self, source: Object, target: Path) -> None:
+        """For an image volume. Raises VolumeFailure."""
+        runtime = self.services.runtime
+        if not isinstance(runtime, ImageUnpacker):
+            raise VolumeFailure(f"the {runtime.name} runtime cannot mount images")
+        request = ImageRequest(
+            image=source.get("reference", ""),
+            policy=source.get("pullPolicy") or "",
+            owner=self.uid,
+            secrets=(await self.pull_secrets())[0],
+        )
+
+        def record(kind: str, reason: str, message: str) -> None:
+            record_pod(self.services, self.pod, kind, reason, message)
+
+        try:
+            image = await self.services.images.ensure(request, record)
+            await runtime.unpack_image(image.id, str(target))
+        except RuntimeUnavailable:
+            raise
+        except (ImageFailure, RuntimeFailure) as error:
+            raise VolumeFailure(str(error)) from error
 
     def object_keys(self) -> set[Key]:
         """Every ConfigMap and Secret the pod may need on this node."""

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 ContainerState = Literal["created", "running", "exited"]
 
@@ -210,6 +210,14 @@ class ByteStream(Protocol):
     async def write(self, data: bytes) -> None: ...
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class ImageUnpacker(Protocol):
+    """A runtime that can lay out an image's files, which image volumes need."""
+
+    async def unpack_image(self, image_id: str, target: str) -> None:
+        """Fill the existing directory `target`. Raises RuntimeFailure."""
 
 
 class Runtime(Protocol):

@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -76,13 +76,18 @@ def used_volumes(pod: Object) -> list[Object]:
     return [volume for volume in spec.get("volumes") or () if volume["name"] in used]
 
 
+UnpackImage = Callable[[Object, Path], Awaitable[None]]
+"""Fill a directory with the files of an image volume's source. Raises VolumeFailure."""
+
+
 class PodVolumes:
     """`root` is the pod's own directory on the node."""
 
-    def __init__(self, client: Client, cache: ObjectCache, root: Path) -> None:
+    def __init__(self, client: Client, cache: ObjectCache, root: Path, unpack: UnpackImage) -> None:
         self._client = client
         self._cache = cache
         self._root = root
+        self._unpack = unpack
         self._tokens = ServiceAccountTokens(client)
         self.mounted: dict[str, MountedVolume] = {}
 
@@ -118,6 +123,8 @@ class PodVolumes:
             return await self._claim(pod, claim["claimName"], bool(claim.get("readOnly")))
         if volume.get("ephemeral"):
             return await self._claim(pod, f"{name_of(pod)}-{volume['name']}", False)
+        if volume.get("image"):
+            return await self._image(volume)
         kinds = set(volume) - {"name"}
         if not kinds or volume.get("emptyDir") is not None:
             return await self._empty_dir(pod, volume)
@@ -185,6 +192,16 @@ class PodVolumes:
         await env.in_thread(make)
         return MountedVolume(directory)
 
+    async def _image(self, volume: Object) -> MountedVolume:
+        """Laid out once; a directory that is complete bears its final name."""
+        directory = self._directory("image", volume["name"])
+        if not directory.exists():
+            fresh = directory.with_name(f".{directory.name}.new")
+            await env.in_thread(_make_empty, fresh)
+            await self._unpack(volume["image"], fresh)
+            await env.in_thread(fresh.rename, directory)
+        return MountedVolume(directory, read_only=True)
+
     async def _claim(self, pod: Object, claim_name: str, read_only: bool) -> MountedVolume:
         namespace = namespace_of(pod)
         prefix = f"error processing PVC {namespace}/{claim_name}: "
@@ -227,6 +244,12 @@ def _make_volume_dir(directory: Path) -> None:
         directory.mkdir()
         # Whatever the umask says: any user of the pod may write here.
         directory.chmod(0o777)
+
+
+def _make_empty(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+    env.make_dir(directory.parent, 0o750)
+    directory.mkdir(mode=0o755)
 
 
 def _try_tmpfs(directory: Path) -> None:

@@ -26,8 +26,14 @@ from kapi.sim.identities import ADMIN
 IMAGE = "kapi-test/busybox:latest"
 NODE = "kubelet-test"
 SCOPE = f"test-{os.getpid()}"
-NETWORK = DockerNetwork("kapi-kubelet-test", "10.247.0.0/16", "kapikt0")
-POD_CIDR = "10.247.9.0/24"
+# Several runs may share one engine: each has a network of its own.
+_SECOND_OCTET = 160 + os.getpid() % 80
+NETWORK = DockerNetwork(
+    f"kapi-test-{os.getpid()}", f"10.{_SECOND_OCTET}.0.0/16", f"kt{os.getpid()}"
+)
+POD_PREFIX = f"10.{_SECOND_OCTET}.9."
+POD_CIDR = f"{POD_PREFIX}0/24"
+RAW_CIDR = f"10.{_SECOND_OCTET}.8.0/24"
 
 
 def import_busybox(client: Any, busybox: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from docker_bench import IMAGE, NETWORK, NODE, SCOPE, Bench, container
+from docker_bench import IMAGE, NETWORK, NODE, RAW_CIDR, SCOPE, Bench, container
 
 from kapi import env
 from kapi.api.object import condition_of
@@ -57,7 +57,7 @@ class Machine:
 @pytest_asyncio.fixture
 async def machine(engine: Any) -> AsyncIterator[Machine]:
     runtime = DockerRuntime("raw-node", network=NETWORK, scope=SCOPE)
-    await runtime.update_pod_cidr("10.247.8.0/24")
+    await runtime.update_pod_cidr(RAW_CIDR)
     image = await runtime.find_image(IMAGE)
     assert image is not None
     sandbox = await runtime.run_sandbox(SandboxSpec("raw", "default", "raw-uid", "raw", LABELS))

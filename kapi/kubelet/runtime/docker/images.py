@@ -1,7 +1,9 @@
 """Images: the engine's own store is the node's store."""
 
 import base64
-from collections.abc import Sequence
+import io
+import tarfile
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import orjson
@@ -14,7 +16,7 @@ from kapi.kubelet.runtime.docker.pause import (
     pause_layer,
 )
 from kapi.kubelet.runtime.docker.translate import image_from
-from kapi.kubelet.runtime.interface import Image, ImagePullFailed, RegistryAuth
+from kapi.kubelet.runtime.interface import Image, ImagePullFailed, RegistryAuth, RuntimeFailure
 
 
 class DockerImages:
@@ -58,6 +60,19 @@ class DockerImages:
             raise ImagePullFailed(f"{reference} was pulled and is not in the store")
         return found
 
+    async def unpack(self, image_id: str, target: str) -> None:
+        """An image has no files of its own to read: a container is made of it, never started."""
+        config = {"Image": image_id, "Entrypoint": ["none"], "Cmd": []}
+        made = await self._engine.call(
+            lambda client: client.create_container_from_config(config, None)
+        )
+        try:
+            await self._engine.call(lambda client: _extract(client.export(made["Id"]), target))
+        finally:
+            await self._engine.call(
+                lambda client: client.remove_container(made["Id"], force=True, v=True)
+            )
+
     async def pause_image(self) -> str:
         """The id of the pause image, made on first use."""
         found = await self.find(PAUSE_IMAGE)
@@ -66,6 +81,40 @@ class DockerImages:
             found = await self.find(PAUSE_IMAGE)
         assert found is not None
         return found.id
+
+
+class _Pieces(io.RawIOBase):
+    """A stream of byte pieces as the file that tarfile wants to read."""
+
+    def __init__(self, pieces: Iterable[bytes]) -> None:
+        self._pieces = iter(pieces)
+        self._rest = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._rest:
+            piece = next(self._pieces, None)
+            if piece is None:
+                return 0
+            self._rest = piece
+        count = min(len(buffer), len(self._rest))
+        buffer[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def _extract(pieces: Iterable[bytes], target: str) -> None:
+    """Owners and modes as in the image; nothing may land outside of `target`."""
+    try:
+        with tarfile.open(fileobj=io.BufferedReader(_Pieces(pieces)), mode="r|") as archive:
+            for entry in archive:
+                if entry.isdev():
+                    continue
+                archive.extract(entry, target, numeric_owner=True, filter="tar")
+    except (tarfile.TarError, OSError) as error:
+        raise RuntimeFailure(f"unpacking the image: {error}") from error
 
 
 def _import_pause(client: Any) -> None:

@@ -256,6 +256,9 @@ class DockerRuntime:
     async def pull_image(self, reference: str, auth: RegistryAuth | None) -> Image:
         return await self._images.pull(reference, auth)
 
+    async def unpack_image(self, image_id: str, target: str) -> None:
+        await self._images.unpack(image_id, target)
+
     async def list_images(self) -> Sequence[Image]:
         return await self._images.list()
 
