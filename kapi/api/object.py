@@ -2,24 +2,27 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import orjson
+
+T = TypeVar("T")
 
 Object: TypeAlias = dict[str, Any]
 """An API object: what orjson reads from a JSON body."""
 
 
-def clone(value: Any) -> Any:
+def clone(value: T) -> T:
     """A copy that shares nothing with `value`, which is what JSON can say.
 
     By way of JSON text, as that is fifteen times faster than `copy.deepcopy` on a Pod.
     """
     try:
-        return orjson.loads(orjson.dumps(value))
+        copied: T = orjson.loads(orjson.dumps(value))
     except TypeError:
         # A whole number beyond 64 bits, which JSON allows and orjson does not write.
-        return _cloned(value)
+        copied = _cloned(value)
+    return copied
 
 
 def _cloned(value: Any) -> Any:

@@ -1,11 +1,10 @@
 """Job."""
 
-import copy
 from datetime import datetime
 from typing import Any
 
 from kapi.api.errors import FieldError, invalid
-from kapi.api.object import Object, condition_of, is_deleting, metadata, name_of, uid_of
+from kapi.api.object import Object, clone, condition_of, is_deleting, metadata, name_of, uid_of
 from kapi.registry.batch.job_validation import immutable_completions, job_selector, job_spec
 from kapi.registry.cells import containers_and_images, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
@@ -150,7 +149,7 @@ def _may_change_template(old: Object) -> bool:
 
 def _template_changes(spec: Object, before: Object, *, relaxed: bool) -> list[FieldError]:
     """`relaxed` allows what tells the scheduler where pods go, and what they ask for."""
-    new, old = copy.deepcopy(spec.get("template") or {}), before.get("template") or {}
+    new, old = clone(spec.get("template") or {}), before.get("template") or {}
     if relaxed:
         new["metadata"] = old.get("metadata")
         new_spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
