@@ -12,7 +12,7 @@ from typing import Any
 import orjson
 
 from kapi.api.errors import BadRequest, Conflict, plain_error
-from kapi.api.object import Object, name_of, namespace_of
+from kapi.api.object import Object, clone, name_of, namespace_of
 from kapi.api.patch.field_set import FieldSet, path_text
 from kapi.api.patch.managers import (
     Managed,

@@ -8,7 +8,7 @@ k8s.io/apimachinery `pkg/util/managedfields`.
 from functools import lru_cache
 from typing import Any
 
-from kapi.api.object import Object, metadata
+from kapi.api.object import Object, clone, metadata
 from kapi.api.patch.field_set import FieldSet, Path, of_paths
 from kapi.api.patch.managers import (
     Managed,
