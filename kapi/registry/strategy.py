@@ -133,11 +133,17 @@ class Strategy:
     first_generation = 1
     """What metadata.generation starts at; 0 leaves it out until the first change."""
 
+    status_counts_for_generation = False
+    """Is status a field like any other, as in custom kinds without a status subresource?"""
+
     annotations_count_for_generation = False
     """Does metadata.generation count changes of annotations too? Only a Deployment's does."""
 
     has_status = False
     """Is status written only through the status subresource?"""
+
+    default_propagation_warnings: tuple[str, ...] = ()
+    """Said when a DELETE names no propagation policy."""
 
     default_propagation = "Background"
     """What a DELETE without a propagation policy means; a few old kinds orphan."""

@@ -76,6 +76,14 @@ def accepted(header: str) -> Accepted:
     raise not_acceptable()
 
 
+def require_no_conversion(form: Accepted) -> None:
+    """For answers that have no Table or metadata form. Raises NotAcceptable."""
+    if form.as_kind:
+        raise errors.PlainNotAcceptable(
+            f"only the following media types are accepted: {_AVAILABLE}"
+        )
+
+
 def not_acceptable() -> errors.NotAcceptable:
     return errors.NotAcceptable(f"406: Not Acceptable\n\nAvailable representations: {_AVAILABLE}")
 

@@ -32,6 +32,11 @@ class JobStrategy(Strategy):
     """Source: k8s.io/kubernetes `pkg/registry/batch/job/strategy.go`."""
 
     default_propagation = "Orphan"
+    default_propagation_warnings = (
+        "child pods are preserved by default when jobs are deleted; set "
+        "propagationPolicy=Background to remove them or set propagationPolicy=Orphan to suppress "
+        "this warning",
+    )
     has_generation = True
     has_status = True
     columns = (

@@ -27,9 +27,7 @@ def bind(pod: Object, binding: Object) -> Object:
     name = name_of(pod)
     if name_of(binding) and name_of(binding) != name:
         raise BadRequest("name in URL does not match name in Binding object")
-    complaints = validate_binding(binding)
-    if complaints:
-        raise _aggregate(complaints)
+    check_binding(binding)
     node = str(binding["target"]["name"])
     wanted_uid = uid_of(binding)
     if wanted_uid and wanted_uid != uid_of(pod):
@@ -50,6 +48,13 @@ def bind(pod: Object, binding: Object) -> Object:
         metadata(bound)["labels"] = {**(metadata(pod).get("labels") or {}), **labels}
     _mark_scheduled(bound.setdefault("status", {}))
     return bound
+
+
+def check_binding(binding: Object) -> None:
+    """Raises upstream's plain error when the target is no node."""
+    complaints = validate_binding(binding)
+    if complaints:
+        raise _aggregate(complaints)
 
 
 def validate_binding(binding: Object) -> list[FieldError]:

@@ -8,12 +8,13 @@ import orjson
 
 from kapi.api import errors
 from kapi.api.object import GroupVersionKind, Object, metadata, name_of
-from kapi.registry.core.pod_binding import bind
+from kapi.registry.core.pod_binding import bind, check_binding
 from kapi.registry.resource import Subresource
 from kapi.registry.store import GenericStore
 from kapi.registry.strategy import Strategy
 from kapi.server.call import Call
 from kapi.server.decoding import read_object
+from kapi.server.negotiation import require_no_conversion
 
 _BINDING = GroupVersionKind("", "v1", "Binding")
 _SUBRESOURCE = Subresource("binding", "custom", ("create",), strategy=Strategy())
@@ -21,16 +22,19 @@ _SUBRESOURCE = Subresource("binding", "custom", ("create",), strategy=Strategy()
 
 async def create_binding(call: Call) -> None:
     binding = await read_object(call.exchange, _BINDING, None)
+    check_binding(binding)
     await _bind(call, call.name, binding)
 
 
 async def create_legacy_binding(call: Call) -> None:
     """POST bindings: the pod is named by the Binding itself."""
     binding = await read_object(call.exchange, _BINDING, None)
+    check_binding(binding)
     await _bind(call, name_of(binding), binding)
 
 
 async def _bind(call: Call, name: str, binding: Object) -> None:
+    require_no_conversion(call.form())
     ctx = call.context()
     ctx.retry_conflicts = True
     found = metadata(binding).get("namespace")

@@ -18,20 +18,23 @@ from kapi.auth.interface import Attributes, Credentials
 from kapi.auth.rules import PolicyRule
 from kapi.server.call import Call
 from kapi.server.decoding import read_object
+from kapi.server.negotiation import require_no_conversion
 
 Review = Callable[[Call, Object], Awaitable[Object]]
 
 
 async def create_review(call: Call) -> None:
     """Judge the question and answer 201 with its status; nothing is stored."""
-    call.form()
+    require_no_conversion(call.form())
     ctx = call.context()
     review = await read_object(call.exchange, call.body_kind, call.strategy)
     meta = metadata(review)
     if call.resource.namespaced:
         meta["namespace"] = call.namespace
-    problems = call.strategy.validate(review)
     resource = call.resource
+    if resource.kind == "TokenReview" and not (review.get("spec") or {}).get("token"):
+        raise errors.BadRequest("token is required for TokenReview in authentication")
+    problems = call.strategy.validate(review)
     if problems:
         # The authorization group's errors name no kind, as upstream.
         kind = "" if resource.group == "authorization.k8s.io" else resource.kind
