@@ -62,7 +62,7 @@ class PodState:
         self.volumes = PodVolumes(
             services.client, services.objects, services.pod_root(self.uid), self._unpack_image
         )
-        self._adopted = False
+        self.observed = False
 
     def update(self, pod: Object) -> None:
         """The API has a new version; resources stay as they were allocated."""
@@ -89,8 +89,8 @@ class PodState:
         for container in self.view.containers():
             if container.state == "exited" and container.id not in self.messages:
                 self.messages[container.id] = await self._last_words(container)
-        if not self._adopted:
-            self._adopted = True
+        if not self.observed:
+            self.observed = True
             self._carry_over()
 
     def _carry_over(self) -> None:

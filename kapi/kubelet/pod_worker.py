@@ -67,6 +67,7 @@ class PodWorker:
         )
         self._verdict: Verdict | None = None
         self._gone = False
+        self._started = False
         self._grace = 0
         self._mount_delay = _MOUNT_RETRY_FIRST
         self._dirty = False
@@ -85,10 +86,17 @@ class PodWorker:
         """The API has a new version of the pod."""
         if self.stage == "finished":
             return
+        before = self.state.api_pod
         self.state.update(pod)
         self._sender.observe(pod)
         if is_deleting(pod):
             self._terminate()
+        if self._started and _same_but_status(before, pod):
+            # Mostly the echo of our own report; a condition of somebody else's may matter.
+            if self.stage == "syncing":
+                self._report_now()
+            return
+        self._started = True
         self.wake()
 
     def removed(self) -> None:
@@ -272,6 +280,9 @@ class PodWorker:
         self._sender.send(status)
 
     def _report_now(self) -> None:
+        if not self.state.observed:
+            # Without a look at the runtime everything would seem to be lost.
+            return
         status = self.state.compute()
         if status["phase"] not in TERMINAL_PHASES:
             self._report(status)
@@ -339,3 +350,13 @@ class PodWorker:
             _log.warning("deleting pod %s/%s: %s", namespace, name, error)
             return False
         return True
+
+
+def _same_but_status(before: Object, after: Object) -> bool:
+    """Whether nothing changed that a pod's containers could depend on."""
+    ignored = ("resourceVersion", "managedFields")
+    metadata = [
+        {name: value for name, value in pod["metadata"].items() if name not in ignored}
+        for pod in (before, after)
+    ]
+    return before["spec"] == after["spec"] and metadata[0] == metadata[1]

@@ -88,7 +88,7 @@ class DockerSandboxes:
             raise RuntimeFailure("no pod CIDR is assigned to this node")
         await self._ensure_network()
         for _ in range(_ADDRESS_TRIES):
-            address = self._pool.take()
+            address = self._pool.take() or await self._take_after_looking(self._pool)
             if address is None:
                 raise RuntimeFailure("no address is free in the node's pod CIDR")
             self._being_made.add(address)
@@ -100,6 +100,14 @@ class DockerSandboxes:
             finally:
                 self._being_made.discard(address)
         raise RuntimeFailure("every address tried in the node's pod CIDR is in use")
+
+    async def _take_after_looking(self, pool: AddressPool) -> str | None:
+        """The range looks full: pods that went since the last look may have made room."""
+        labels = [f"{name}={value}" for name, value in self._owner.items()]
+        rows = await self._engine.call(lambda client: client.containers(filters={"label": labels}))
+        sandboxes = [sandbox_from(row, self._network.name, ()) for row in rows]
+        self.learn(ip for sandbox in sandboxes for ip in sandbox.ips)
+        return pool.take()
 
     async def _start(self, spec: SandboxSpec, address: str) -> Sandbox:
         config = sandbox_config(
