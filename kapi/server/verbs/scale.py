@@ -1,5 +1,6 @@
 """The scale subresource: autoscaling/v1 Scale as a view of the object."""
 
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -14,13 +15,29 @@ from kapi.api.patch.merge_patch import apply_merge_patch
 from kapi.api.patch.strategic_merge import apply_strategic_merge
 from kapi.api.schema import kind_schema
 from kapi.registry.resource import ScaleFacts
-from kapi.registry.strategy import Strategy
+from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, Strategy, age
 from kapi.server.call import Call, invalid_options
 from kapi.server.decoding import check_kind, decode_with, read_object
 from kapi.server.printing import render_object
 from kapi.server.verbs.patch import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, patch_type
 
-_PLAIN = Strategy()
+
+class _ScaleColumns(Strategy):
+    """The table form of a Scale, whatever it scales."""
+
+    columns = (
+        NAME_COLUMN,
+        Column("Desired", "integer", about="=autoscaling.v1.ScaleSpec.replicas"),
+        Column("Available", "integer", about="=autoscaling.v1.ScaleStatus.replicas"),
+        AGE_COLUMN,
+    )
+
+    def table_row(self, obj: Object, now: datetime) -> list[Any]:
+        desired, available = obj["spec"].get("replicas", 0), obj["status"].get("replicas", 0)
+        return [name_of(obj), desired, available, age(obj, now)]
+
+
+_COLUMNS, _PLAIN = _ScaleColumns(), Strategy()
 
 
 def _facts(call: Call) -> ScaleFacts:
@@ -53,7 +70,13 @@ def scale_of(call: Call, obj: Object) -> Object:
     selector = facts.selector(obj)
     if selector:
         status["selector"] = selector
-    replicas = int(_at(obj, facts.spec_replicas) or 0)
+    found = _at(obj, facts.spec_replicas)
+    if found is None and facts.of_custom_kind:
+        why = f'the spec replicas field "{facts.spec_replicas}" does not exist'
+        raise errors.InternalError(
+            f"Internal error occurred: {why}", details={"causes": [{"message": why}]}
+        )
+    replicas = int(found or 0)
     return {
         "kind": "Scale",
         "apiVersion": "autoscaling/v1",
@@ -66,7 +89,9 @@ def scale_of(call: Call, obj: Object) -> Object:
 async def _respond(call: Call, obj: Object) -> None:
     form = call.form()
     scale = scale_of(call, obj)
-    body = render_object(scale, None, form, _PLAIN, call.include())
+    # Upstream has the columns for its own kinds only.
+    columns = _PLAIN if _facts(call).of_custom_kind else _COLUMNS
+    body = render_object(scale, None, form, columns, call.include())
     await call.exchange.respond(200, body, form.content_type)
 
 
@@ -92,7 +117,7 @@ def _checked(call: Call, scale: Object, obj: Object) -> int:
             "the namespace of the provided object does not match the namespace sent on the request"
         )
     replicas = int((scale.get("spec") or {}).get("replicas") or 0)
-    if replicas < 0:
+    if replicas < 0 and not _facts(call).of_custom_kind:
         problem = errors.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.object_invalid("Scale", "autoscaling", call.name, [problem])
     return replicas
@@ -140,7 +165,7 @@ async def _apply_scale(call: Call) -> None:
     replicas = (sent.get("spec") or {}).get("replicas")
     if replicas is not None:
         _put(applied, _facts(call).spec_replicas, replicas)
-    schema = kind_schema(kind.group, kind.version, kind.kind)
+    schema = call.resource.kind_schema()
     if schema is None:
         raise errors.NotBuilt(f"server-side apply for {call.resource.qualified} is not built")
     ctx = call.context()
