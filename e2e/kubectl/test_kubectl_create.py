@@ -256,7 +256,7 @@ def test_validation_strict_warn_and_ignore(kubectl: Client) -> None:
     assert not quiet.stderr
     twice = '{"metadata": {"name": "twice"}, "data": {"a": "1", "a": "2"}}'
     path = f"/api/v1/namespaces/{kubectl.namespace}/configmaps?fieldValidation=Strict"
-    with pytest.raises(CommandFailed, match='duplicate field "data.a"'):
+    with pytest.raises(CommandFailed, match=r'duplicate field "data\.a"'):
         kubectl("create", "--raw", path, "-f", "-", stdin=twice)
 
 

@@ -27,8 +27,8 @@ class _ScaleColumns(Strategy):
 
     columns = (
         NAME_COLUMN,
-        Column("Desired", "integer", about="=autoscaling.v1.ScaleSpec.replicas"),
-        Column("Available", "integer", about="=autoscaling.v1.ScaleStatus.replicas"),
+        Column("Desired", "integer", about="=api.autoscaling.v1.ScaleSpec.replicas"),
+        Column("Available", "integer", about="=api.autoscaling.v1.ScaleStatus.replicas"),
         AGE_COLUMN,
     )
 
