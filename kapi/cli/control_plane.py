@@ -4,12 +4,10 @@ Used by `kapi apiserver` alone, and by the control-plane daemon together with th
 scheduler and simulated nodes.
 """
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kapi import env
@@ -138,27 +136,14 @@ async def running_api_server(
 async def _listening(
     server: "ApiServer", settings: ClusterSettings, pki: ClusterPki
 ) -> AsyncIterator[None]:
-    shutdown, listening = asyncio.Event(), asyncio.Event()
     pair = pki.pair("apiserver")
-    served = env.spawn(
-        engine.serve(
-            server.app,
-            bind=[(address, settings.secure_port) for address in settings.bind_addresses],
-            tls=TlsFiles(Path(pair.cert_file), Path(pair.key_file), Path(pki.ca.cert_file)),
-            shutdown=shutdown,
-            listening=listening,
-        ),
-        "HTTP engine",
-    )
-    waiting = env.spawn(listening.wait(), "HTTP engine listens")
-    await asyncio.wait({served, waiting}, return_when=asyncio.FIRST_COMPLETED)
-    waiting.cancel()
-    if served.done():
-        error = served.exception()
-        raise CliError(f"cannot listen on port {settings.secure_port}: {error}")
-    _log.info("the API server listens on %s", settings.server_url)
-    try:
+    tls = TlsFiles(pair.cert_file, pair.key_file, pki.ca.cert_file)
+    bind = [(address, settings.secure_port) for address in settings.bind_addresses]
+    async with AsyncExitStack() as stack:
+        try:
+            opened = engine.serving(server.app, bind=bind, tls=tls, name="HTTP engine")
+            await stack.enter_async_context(opened)
+        except OSError as error:
+            raise CliError(f"cannot listen on port {settings.secure_port}: {error}") from None
+        _log.info("the API server listens on %s", settings.server_url)
         yield
-    finally:
-        shutdown.set()
-        await served

@@ -1,12 +1,10 @@
 """Kubelets and the server in front of them: one per node agent, or many simulated ones."""
 
-import asyncio
 import socket
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from kapi import env
 from kapi.api.object import Object
 from kapi.auth.pki import KeyPair
 from kapi.client.client import Client
@@ -55,21 +53,15 @@ async def kubelet_server(
 ) -> AsyncIterator[None]:
     """Serve logs, exec and the rest while the context is open.
 
-    `client` asks the API server about callers that are not of system:masters.
+    `client` asks the API server about callers that are not of system:masters. Raises OSError if
+    another process took the port meanwhile.
     """
     from kapi.kubelet.server import KubeletServer
     from kapi.kubelet.server_access import KubeletAccess
 
     server = KubeletServer(kubelets, KubeletAccess(client, node_name))
-    shutdown = asyncio.Event()
-    serving = env.spawn(
-        engine.serve(server.app, bind=bind, tls=tls, shutdown=shutdown), "kubelet server"
-    )
-    try:
+    async with engine.serving(server.app, bind=bind, tls=tls, name="kubelet server"):
         yield
-    finally:
-        shutdown.set()
-        await asyncio.gather(serving, return_exceptions=True)
 
 
 def serving_files(pair: KeyPair, client_ca_file: Path) -> TlsFiles:

@@ -68,7 +68,9 @@ async def run_docker_node(
     client = Client(HttpsTransport.from_kubeconfig(path), "kubelet")
     pki = ClusterPki(data.pki)
     addresses = ["127.0.0.1", settings.bridge_address]
-    port = free_port(addresses, KUBELET_PORT)
+    # Agents that start at the same time must not try the same port.
+    position = settings.node_names.index(node_name) if node_name in settings.node_names else 0
+    port = free_port(addresses, KUBELET_PORT + position)
     pair = pki.pair(kubelet_serving_spec(node_name, ()).name)
     network = DockerNetwork(subnet=settings.cluster_cidr)
     runtime = DockerRuntime(node_name, network=network, scope=settings.cluster_id)

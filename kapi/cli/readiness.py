@@ -8,7 +8,7 @@ from kapi import env
 from kapi.api.errors import ApiError, NotFound
 from kapi.api.object import Object, condition_of, name_of
 from kapi.cli.errors import CliError
-from kapi.client.client import LEASES, NODES, SERVICE_ACCOUNTS, Client
+from kapi.client.client import LEASES, NODES, SERVICE_ACCOUNTS, Client, ResourceRef
 from kapi.client.https import HttpsTransport
 
 _POLL_SECONDS = 0.03
@@ -32,7 +32,7 @@ class Readiness:
         self._check_alive = check_alive
         self._deadline = env.monotonic() + timeout
         self._timeout = timeout
-        self._missing = ""
+        self._missing = self._trouble = ""
         self._started = started
 
     async def api_server(self) -> None:
@@ -58,7 +58,10 @@ class Readiness:
                 await self._client.get(SERVICE_ACCOUNTS, "default", "default")
                 return
             except NotFound:
-                await self._pause()
+                pass
+            except (ApiError, ConnectionError) as error:
+                self._missing = str(error)
+            await self._pause()
 
     async def _is_ready(self) -> bool:
         try:
@@ -68,11 +71,19 @@ class Readiness:
         return True
 
     async def _ready_nodes(self) -> set[str]:
-        nodes = (await self._client.list(NODES)).get("items") or ()
+        nodes = await self._list(NODES)
         return {name_of(node) for node in nodes if is_ready(node)}
 
+    async def _list(self, resource: ResourceRef, namespace: str = "") -> list[Object]:
+        """Empty while the server cannot answer: it may be going down or coming up."""
+        try:
+            return list((await self._client.list(resource, namespace)).get("items") or ())
+        except (ApiError, ConnectionError) as error:
+            self._trouble = str(error)
+            return []
+
     async def _heard_nodes(self) -> set[str]:
-        leases = (await self._client.list(LEASES, "kube-node-lease")).get("items") or ()
+        leases = await self._list(LEASES, "kube-node-lease")
         return {
             name_of(lease)
             for lease in leases
@@ -82,7 +93,8 @@ class Readiness:
     async def _pause(self) -> None:
         self._check_alive()
         if env.monotonic() > self._deadline:
-            raise CliError(f"not ready after {self._timeout:.0f} s: {self._missing}")
+            trouble = f" ({self._trouble})" if self._trouble else ""
+            raise CliError(f"not ready after {self._timeout:.0f} s: {self._missing}{trouble}")
         await env.sleep(_POLL_SECONDS)
 
 

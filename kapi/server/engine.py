@@ -11,7 +11,8 @@ import asyncio
 import logging
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ from typing import Any, TypeVar
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
 
+from kapi import env
 from kapi.server.engine_connection import Connection
 
 _log = logging.getLogger(__name__)
@@ -120,6 +122,28 @@ async def serve(
         for server in servers:
             server.close()
         await _finish(connections)
+
+
+@asynccontextmanager
+async def serving(
+    app: Application, *, bind: list[tuple[str, int]], tls: TlsFiles | None, name: str
+) -> AsyncIterator[None]:
+    """Serve in the background while the context is open; entered once connections are accepted.
+
+    Raises OSError if an address cannot be listened on.
+    """
+    shutdown, listening = asyncio.Event(), asyncio.Event()
+    served = env.spawn(serve(app, bind=bind, tls=tls, shutdown=shutdown, listening=listening), name)
+    waiting = env.spawn(listening.wait(), f"{name} listens")
+    await asyncio.wait({served, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    if served.done():
+        served.result()
+    try:
+        yield
+    finally:
+        shutdown.set()
+        await asyncio.gather(served, return_exceptions=True)
 
 
 async def _listen(

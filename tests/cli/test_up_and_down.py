@@ -102,6 +102,10 @@ def test_a_cluster_starts_resumes_and_survives_a_crash(kapi: Kapi, tmp_path: Pat
     assert again.returncode == 0
     assert "already running" in again.stdout
 
+    second = kapi("apiserver", "--secure-port", str(_free_port()))
+    assert second.returncode == 1
+    assert second.stderr.endswith(f"another process uses {data.root}\n")
+
     control_plane = daemons.find(data, daemons.CONTROL_PLANE)
     assert control_plane is not None
     os.kill(control_plane.pid, signal.SIGKILL)
