@@ -267,3 +267,17 @@ async def test_shutdown_ends_idle_and_busy_connections(pki: ClusterPki) -> None:
     rest = await asyncio.wait_for(reader.read(), 5)
     assert rest.endswith(b"False")
     writer.close()
+
+
+async def test_a_taken_address_is_an_error_at_once(pki: ClusterPki) -> None:
+    async with _served(pki, _free_port()) as port:
+        bind = [("127.0.0.1", port)]
+        with pytest.raises(OSError, match="in use"):
+            async with engine.serving(_app, bind=bind, tls=None, name="second"):
+                pytest.fail("two servers on one address")
+
+
+async def test_an_address_may_come_into_being_later() -> None:
+    """The pod bridge is made after the API server has started."""
+    async with engine.serving(_app, bind=[("192.0.2.77", _free_port())], tls=None, name="early"):
+        pass
