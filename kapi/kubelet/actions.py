@@ -7,13 +7,16 @@ kuberuntime_container.go computeInitContainerActions.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from kapi.api.object import Object
+from kapi.api.object import Object, is_deleting
 from kapi.kubelet import labels
 from kapi.kubelet.pod_view import PodView, ProbeResults
 from kapi.kubelet.resize import actual_resources, differs, needs_restart
 from kapi.kubelet.restarts import (
+    RESTART_ALL,
+    has_restart_all_rule,
     init_failed,
     is_sidecar,
+    matching_rule,
     restarts_after,
     restarts_on_failure,
     should_be_restarted,
@@ -37,6 +40,8 @@ class PodActions:
 
     kill_pod: bool = False
     create_sandbox: bool = False
+    restart_all: bool = False
+    """Stop and remove every container of the sandbox, then begin with the first."""
     sandbox_id: str = ""
     attempt: int = 0
     ephemeral_to_start: list[str] = field(default_factory=list)
@@ -49,6 +54,7 @@ class PodActions:
         return not (
             self.kill_pod
             or self.create_sandbox
+            or self.restart_all
             or self.ephemeral_to_start
             or self.init_to_start
             or self.to_start
@@ -82,9 +88,14 @@ def compute_pod_actions(
     """What one sync has to do; `resources` are changes made in place, by container id."""
     spec = pod["spec"]
     changed, attempt, sandbox_id = sandbox_changed(pod, view)
-    actions = PodActions(changed, changed, sandbox_id, attempt)
+    actions = PodActions(
+        kill_pod=changed, create_sandbox=changed, sandbox_id=sandbox_id, attempt=attempt
+    )
     if changed:
         _plan_new_sandbox(pod, view, actions)
+        return actions
+    if _restart_all_wanted(pod, view):
+        actions.restart_all = True
         return actions
     actions.ephemeral_to_start = [
         container["name"]
@@ -109,6 +120,19 @@ def compute_pod_actions(
         actions.kill_pod = True
         actions.init_to_start = []
     return actions
+
+
+def _restart_all_wanted(pod: Object, view: PodView) -> bool:
+    if is_deleting(pod) or not has_restart_all_rule(pod):
+        return False
+    spec = pod["spec"]
+    for container in (*spec["containers"], *(spec.get("initContainers") or ())):
+        newest = view.newest(container["name"])
+        if newest is None or newest.state != "exited" or not _in_current_sandbox(view, newest):
+            continue
+        if matching_rule(container, newest.exit_code) == RESTART_ALL:
+            return True
+    return False
 
 
 def _resize_restarts(container: Object, newest: Container, resources: Mapping[str, Object]) -> bool:

@@ -17,6 +17,8 @@ from kapi.kubelet.restarts import is_sidecar, should_be_restarted
 from kapi.kubelet.runtime.interface import Container
 
 Role = Literal["main", "init", "ephemeral"]
+RESTARTING_ALL_REASON = "RestartingAllContainers"
+RESTARTING_ALL_MESSAGE = "The container is removed because RestartAllContainers in place"
 CONTAINER_STATUS_UNKNOWN = "ContainerStatusUnknown"
 _LOST_EXIT_CODE = 137
 _LOST_RUNNING = (

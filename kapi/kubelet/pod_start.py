@@ -14,8 +14,13 @@ from kapi.api.object import Object
 from kapi.client.events import NORMAL, WARNING
 from kapi.kubelet import labels
 from kapi.kubelet.actions import PodActions
+from kapi.kubelet.config import MIN_STOP_GRACE_SECONDS
 from kapi.kubelet.container_spec import BadConfiguration, StartRequest, container_spec
-from kapi.kubelet.container_status import Reason
+from kapi.kubelet.container_status import (
+    RESTARTING_ALL_MESSAGE,
+    RESTARTING_ALL_REASON,
+    Reason,
+)
 from kapi.kubelet.hooks import HookFailure, HookTarget, run_hook
 from kapi.kubelet.images import ImageFailure, ImageRequest
 from kapi.kubelet.network_files import HostnameTooLong, lacks_cluster_dns, resolver_of
@@ -103,6 +108,10 @@ class PodStarter:
             outcome.changed = True
         if actions.kill_pod and not actions.create_sandbox:
             return outcome
+        if actions.restart_all:
+            await self._restart_all()
+            outcome.changed = True
+            return outcome
         if actions.to_kill:
             await self._kill(actions)
             outcome.changed = True
@@ -139,6 +148,27 @@ class PodStarter:
                 if kill.container_id in running
             )
         )
+        await state.observe()
+
+    async def _restart_all(self) -> None:
+        """Away with every instance; those whose exit asked for it go last, so that an
+        interruption leaves the question open rather than half answered."""
+        state, runtime = self._state, self._services.runtime
+        ephemeral = {c["name"] for c in state.pod["spec"].get("ephemeralContainers") or ()}
+        found = [c for c in state.view.containers() if c.name not in ephemeral]
+        running = [container for container in found if container.state == "running"]
+        for container in running:
+            record = container_recorder(self._services, state.pod, container.name)
+            record(NORMAL, "Killing", "killing")
+        await asyncio.gather(
+            *(runtime.stop_container(c.id, MIN_STOP_GRACE_SECONDS) for c in running)
+        )
+        for container in sorted(found, key=lambda c: c.state == "exited"):
+            await runtime.remove_container(container.id)
+            attempt = labels.attempt_of(container.labels)
+            known = state.removed_attempts.get(container.name, attempt)
+            state.removed_attempts[container.name] = max(known, attempt)
+            state.reasons[container.name] = Reason(RESTARTING_ALL_REASON, RESTARTING_ALL_MESSAGE)
         await state.observe()
 
     async def _create_sandbox(self, attempt: int) -> str | None:
@@ -264,6 +294,8 @@ class PodStarter:
         newest = self._state.view.newest(name)
         reported = self._state.reported_status(name)
         count = int(reported.get("restartCount") or 0)
+        if newest is None and name in self._state.removed_attempts:
+            return self._state.removed_attempts[name] + 1
         if newest is None:
             return count + (1 if "terminated" in (reported.get("state") or {}) else 0)
         return max(labels.attempt_of(newest.labels), count) + 1

@@ -9,7 +9,7 @@ from kapi import env
 from kapi.api.object import Object, namespace_of, uid_of
 from kapi.kubelet import labels
 from kapi.kubelet.backoff import BackOff
-from kapi.kubelet.container_status import Reason, StatusFacts
+from kapi.kubelet.container_status import RESTARTING_ALL_REASON, Reason, StatusFacts
 from kapi.kubelet.environment import references
 from kapi.kubelet.images import ImageFailure, ImageRequest
 from kapi.kubelet.object_cache import CacheNotSynced, Key
@@ -21,6 +21,7 @@ from kapi.kubelet.resize import (
     resize_conditions,
     with_resources,
 )
+from kapi.kubelet.restarts import has_restart_all_rule
 from kapi.kubelet.runtime.interface import (
     Container,
     ImageUnpacker,
@@ -58,6 +59,8 @@ class PodState:
         self.resize_pending: Pending | None = None
         self.resize_error = ""
         self.resizing = False
+        self.removed_attempts: dict[str, int] = {}
+        """Attempt numbers of instances that were removed to restart the pod in place."""
         self.back_off = BackOff()
         self.volumes = PodVolumes(
             services.client, services.objects, services.pod_root(self.uid), self._unpack_image
@@ -155,14 +158,29 @@ class PodState:
             messages=self.messages,
             resources=self.actual_resources,
             terminal=terminal,
-            extra_conditions=resize_conditions(
-                self.resize_pending,
-                self.resize_error,
-                self.resizing,
-                self.api_pod["metadata"].get("generation"),
-            ),
+            extra_conditions=[
+                *resize_conditions(
+                    self.resize_pending,
+                    self.resize_error,
+                    self.resizing,
+                    self.api_pod["metadata"].get("generation"),
+                ),
+                *self._restarting_condition(),
+            ],
         )
         return compute_status(self.pod, self.status, facts)
+
+    def _restarting_condition(self) -> list[Object]:
+        """AllContainersRestarting, for pods that can be restarted in place."""
+        if not has_restart_all_rule(self.pod):
+            return []
+        under_way = any(reason.reason == RESTARTING_ALL_REASON for reason in self.reasons.values())
+        condition: Object = {"type": "AllContainersRestarting", "status": "False"}
+        if under_way:
+            condition["status"] = "True"
+            condition["reason"] = "RestartAllContainersStarted"
+            condition["message"] = "container exited with restart policy rule"
+        return [condition]
 
     def reported_status(self, name: str) -> Mapping[str, Any]:
         """The last status of a container by name, or an empty mapping."""

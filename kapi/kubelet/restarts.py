@@ -26,6 +26,16 @@ def matching_rule(container: Object, exit_code: int) -> str:
     return ""
 
 
+def has_restart_all_rule(pod: Object) -> bool:
+    """Whether some exit of some container would restart the whole pod in place."""
+    spec = pod["spec"]
+    return any(
+        rule.get("action") == RESTART_ALL
+        for container in (*spec["containers"], *(spec.get("initContainers") or ()))
+        for rule in container.get("restartPolicyRules") or ()
+    )
+
+
 def policy_of(pod: Object, container: Object) -> str:
     """Always, OnFailure or Never; the container's own wins."""
     own = container.get("restartPolicy") or pod["spec"].get("restartPolicy")

@@ -20,6 +20,7 @@ TERMINAL_PHASES = ("Succeeded", "Failed")
 OWNED_CONDITIONS = (
     "PodResizePending",
     "PodResizeInProgress",
+    "AllContainersRestarting",
     "PodReadyToStartContainers",
     "Initialized",
     "Ready",

@@ -1,17 +1,28 @@
 """The whole kubelet on the simulated runtime, with a real API server, under a virtual clock."""
 
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from kapi import env
 from kapi.api.errors import NotFound
 from kapi.api.object import Object, condition_of
-from kapi.client.client import EVENTS, LEASES, NODES, PODS, SERVICE_ACCOUNTS, Client
+from kapi.client.client import (
+    EVENTS,
+    LEASES,
+    NODES,
+    PODS,
+    SERVICE_ACCOUNTS,
+    STRATEGIC_MERGE_PATCH,
+    Client,
+)
 from kapi.client.in_process import InProcessTransport
 from kapi.client.informer import Informer
 from kapi.kubelet.config import KubeletConfig
 from kapi.kubelet.kubelet import Kubelet, KubeletSources
 from kapi.kubelet.probes.prober import AssumedHealthy
+from kapi.kubelet.runtime.interface import Sandbox
 from kapi.kubelet.runtime.simulated import SimulatedRuntime
 from kapi.kubelet.sources import SharedSource, node_of_pod
 from kapi.server.api_server import ApiServer
@@ -199,5 +210,107 @@ def test_a_pod_that_is_too_big_fails_at_the_door() -> None:
         await bench.until(failed)
         await bench.client.delete(PODS, "default", "big")
         await bench.gone("big")
+
+    simulate(scenario)
+
+
+def test_a_crash_loop_waits_longer_each_time() -> None:
+    async def scenario(bench: Bench) -> None:
+        runtime = SimulatedRuntime()
+        bench.start(Kubelet(bench.client, config("n1"), runtime))
+        await bench.node_is("n1", "True")
+        crash = {"name": "main", "image": "app:1", "command": ["sh", "-c", "sleep 1; exit 1"]}
+        pod = await bench.add_pod("loop", "n1", containers=[crash])
+        starts: dict[str, datetime] = {}
+        end = env.monotonic() + 400
+        while env.monotonic() < end:
+            for sandbox in await runtime.list_sandboxes(pod["metadata"]["uid"]):
+                for found in sandbox.containers:
+                    if found.started_at is not None:
+                        starts.setdefault(found.id, found.started_at)
+            await env.sleep(0.2)
+        moments = sorted(starts.values())
+        pauses = [
+            round((after - before).total_seconds() - 1) for before, after in pairwise(moments)
+        ]
+        assert pauses == [0, 10, 20, 40, 80, 160]
+        status = (await bench.client.get(PODS, "default", "loop"))["status"]
+        assert status["containerStatuses"][0]["restartCount"] == len(pauses)
+
+    simulate(scenario)
+
+
+def test_an_idle_pod_costs_nothing() -> None:
+    async def scenario(bench: Bench) -> None:
+        runtime = CountingRuntime()
+        bench.start(Kubelet(bench.client, config("n1"), runtime))
+        await bench.node_is("n1", "True")
+        await bench.add_pod("quiet", "n1")
+        await bench.ready("quiet")
+        await env.sleep(5)
+        looked = runtime.looked
+        await env.sleep(600)
+        assert runtime.looked == looked
+        patch = {"status": {"conditions": [{"type": "example.com/x", "status": "True"}]}}
+        await bench.client.patch(
+            PODS,
+            "default",
+            "quiet",
+            patch,
+            content_type=STRATEGIC_MERGE_PATCH,
+            subresource="status",
+        )
+        await env.sleep(5)
+        assert runtime.looked == looked
+
+    simulate(scenario)
+
+
+class CountingRuntime(SimulatedRuntime):
+    """Counts how often it is asked what runs."""
+
+    looked = 0
+
+    async def list_sandboxes(self, pod_uid: str = "") -> Sequence[Sandbox]:
+        self.looked += 1
+        return await super().list_sandboxes(pod_uid)
+
+
+def test_a_resize_that_does_not_fit_waits_for_room() -> None:
+    async def scenario(bench: Bench) -> None:
+        bench.start(Kubelet(bench.client, config("n1"), SimulatedRuntime()))
+        await bench.node_is("n1", "True")
+
+        def main(cpu: str) -> Object:
+            return {"name": "main", "image": "i:1", "resources": {"requests": {"cpu": cpu}}}
+
+        await bench.add_pod("grows", "n1", containers=[main("1")])
+        await bench.add_pod("full", "n1", containers=[main("2")])
+        await bench.ready("grows")
+        await bench.ready("full")
+        await bench.client.patch(
+            PODS,
+            "default",
+            "grows",
+            {"spec": {"containers": [main("3")]}},
+            content_type=STRATEGIC_MERGE_PATCH,
+            subresource="resize",
+        )
+
+        async def shown() -> tuple[str, str]:
+            status = (await bench.client.get(PODS, "default", "grows"))["status"]
+            pending = condition_of(status["conditions"], "PodResizePending") or {}
+            allocated = status["containerStatuses"][0]["allocatedResources"]["cpu"]
+            return str(pending.get("reason", "")), str(allocated)
+
+        async def deferred() -> bool:
+            return await shown() == ("Deferred", "1")
+
+        async def given() -> bool:
+            return await shown() == ("", "3")
+
+        await bench.until(deferred)
+        await bench.client.delete(PODS, "default", "full")
+        await bench.until(given)
 
     simulate(scenario)

@@ -62,6 +62,15 @@ CASES: dict[str, tuple[Object, PodView, dict[str, bool], dict[str, Any]]] = {
         ),
         view(exited("a", 42), running("b")), {}, {"to_start": ["a"]},
     ),
+    "a rule restarts the whole pod": (
+        pod(
+            container("a", restartPolicy="Never", restartPolicyRules=[
+                {"action": "RestartAllContainers",
+                 "exitCodes": {"operator": "NotIn", "values": [0]}}]),
+            container("b"),
+        ),
+        view(exited("a", 5), running("b")), {}, {"restart_all": True},
+    ),
     "created counts as not started": (
         pod(restartPolicy="Never"), view(created()), {}, {"to_start": ["main"]},
     ),

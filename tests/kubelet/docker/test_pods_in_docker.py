@@ -340,3 +340,30 @@ async def test_a_force_deleted_pod_still_gets_its_time(bench: Bench) -> None:
         return not await bench.containers("forced")
 
     await bench.until(clean, "its containers to be gone")
+
+
+async def test_a_rule_restarts_the_whole_pod_in_place(bench: Bench) -> None:
+    mounts = [{"name": "v", "mountPath": "/v"}]
+    rules = [{"action": "RestartAllContainers", "exitCodes": {"operator": "In", "values": [42]}}]
+    script = "[ -e /v/again ] && sleep 1000; touch /v/again; exit 42"
+    await bench.create(
+        "together",
+        container(
+            "trigger", "sh", "-c", script, volumeMounts=mounts,
+            restartPolicy="Never", restartPolicyRules=rules,
+        ),
+        container("other", "sleep", "1000"),
+        initContainers=[container("setup", "sh", "-c", "echo x >> /v/setups", volumeMounts=mounts)],
+        volumes=[{"name": "v", "emptyDir": {}}],
+    )  # fmt: skip
+
+    def restarted(pod: Object) -> bool:
+        return all(
+            state_of(pod, name)["restartCount"] == 1 and "running" in state_of(pod, name)["state"]
+            for name in ("trigger", "other")
+        )
+
+    pod = await bench.wait("together", restarted)
+    assert state_of(pod, "setup", "initContainerStatuses")["restartCount"] == 1
+    condition = condition_of(pod["status"]["conditions"], "AllContainersRestarting")
+    assert condition and condition["status"] == "False"

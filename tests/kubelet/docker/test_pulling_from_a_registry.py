@@ -59,7 +59,12 @@ class Registry:
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                first = await reader.readexactly(1)
+                if first == b"\x16":
+                    # A TLS hello: Docker tries that first, and turns to plain HTTP when refused.
+                    writer.close()
+                    return
+                head = (first + await reader.readuntil(b"\r\n\r\n")).decode()
                 method, path, _ = head.split(" ", 2)
                 status, headers, body = self._answer(path, head)
                 lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers]
