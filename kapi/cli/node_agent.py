@@ -8,7 +8,7 @@ from kapi.auth.pki import ClusterPki, kubelet_serving_spec, node_spec
 from kapi.cli.components import run_dns, run_proxy
 from kapi.cli.kubelets import KUBELET_PORT, Kubelets, free_port, kubelet_server, serving_files
 from kapi.cli.plan import can_route
-from kapi.cli.process import keep_running
+from kapi.cli.process import calm_collector, keep_running
 from kapi.cli.settings import CLUSTER_DOMAIN, DNS_PORT, ClusterSettings, DataDir
 from kapi.client.client import Client
 from kapi.client.https import HttpsTransport
@@ -52,6 +52,7 @@ async def run_node_agent(
     try:
         for name, component in components.items():
             scope.spawn(keep_running(name, component), name)
+        calm_collector()
         await shutdown.wait()
     finally:
         await scope.close()

@@ -76,6 +76,7 @@ def calm_collector() -> None:
     """
     gc.freeze()
     gc.set_threshold(*_COLLECTOR_THRESHOLDS)
+    gc.enable()
 
 
 async def keep_running(name: str, component: Callable[[], Awaitable[None]]) -> None:
