@@ -97,6 +97,8 @@ async def _up(data: DataDir, options: UpOptions) -> None:
     running = daemons.find(data, daemons.CONTROL_PLANE) is not None
     if before is not None and running:
         typer.echo(f"kapi is already running in {data.root}; `kapi down` stops it.")
+        if _wishes(options) != Wishes():
+            typer.echo("The options given here have no effect until it is stopped.")
         settings = before
         if any(daemons.find(data, name) is None for name in _agents(settings)):
             typer.echo("Some of its nodes are not; they are started again.")

@@ -101,6 +101,8 @@ def test_a_cluster_starts_resumes_and_survives_a_crash(kapi: Kapi, tmp_path: Pat
     again = kapi("up")
     assert again.returncode == 0
     assert "already running" in again.stdout
+    assert "no effect" not in again.stdout
+    assert "no effect" in kapi("up", "--nodes", "3").stdout
 
     second = kapi("apiserver", "--secure-port", str(_free_port()))
     assert second.returncode == 1
