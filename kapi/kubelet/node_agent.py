@@ -22,7 +22,7 @@ from kapi.kubelet.node_status import (
     node_status,
     without_heartbeats,
 )
-from kapi.kubelet.runtime.interface import Image, Runtime, RuntimeFailure
+from kapi.kubelet.runtime.interface import Image, Runtime, RuntimeFailure, RuntimeUnavailable
 from kapi.kubelet.services import NodeFacts
 
 _log = logging.getLogger(__name__)
@@ -30,11 +30,13 @@ _CSI_NODES = ResourceRef("storage.k8s.io", "v1", "csinodes", "CSINode", namespac
 _LEASE_NAMESPACE = "kube-node-lease"
 _FIRST_DELAY, _LAST_DELAY = 0.1, 7.0
 _JITTER = 0.04
+_RUNTIME_ANSWER_SECONDS = 30.0
 _CONDITION_EVENTS = ("MemoryPressure", "DiskPressure", "PIDPressure")
 
 
 class NodeAgent:
-    """`facts` is filled in before `register` returns; `runtime_problem` is set by the kubelet."""
+    """`facts` is filled in before `register` returns; `runtime_problem` is the kubelet's to set
+    as soon as it notices, and is judged again with each status."""
 
     def __init__(
         self,
@@ -132,16 +134,25 @@ class NodeAgent:
                 pass
 
     async def _look_at_runtime(self) -> None:
+        """Version and images; whether it answers at all decides about the node's readiness."""
         try:
-            version = await self._runtime.version()
-            self._runtime_version = f"{self._runtime.name}://{version}"
-            self._images = tuple(await self._runtime.list_images())
-        except RuntimeFailure as error:
+            async with asyncio.timeout(_RUNTIME_ANSWER_SECONDS):
+                version = await self._runtime.version()
+                images = await self._runtime.list_images()
+        except TimeoutError:
+            text = f"no answer within {_RUNTIME_ANSWER_SECONDS:g}s"
+            self.runtime_problem = f"container runtime is down: {text}"
+        except RuntimeUnavailable as error:
             self.runtime_problem = self.runtime_problem or f"container runtime is down: {error}"
+        except RuntimeFailure as error:
+            _log.warning("container runtime of %s: %s", self._config.node_name, error)
+        else:
+            self.runtime_problem = ""
+            self._runtime_version = f"{self._runtime.name}://{version}"
+            self._images = tuple(images)
 
     async def _post_if_needed(self) -> None:
-        if not self.runtime_problem:
-            await self._look_at_runtime()
+        await self._look_at_runtime()
         status = self._status(self._node.get("status") or {})
         before = self._node.get("status") or {}
         # An empty list is stored as none at all.

@@ -214,6 +214,7 @@ class PodStarter:
             outcome.note(failure)
             return False
         state.reasons.pop(name, None)
+        state.removed_attempts.pop(name, None)
         outcome.changed = True
         return True
 

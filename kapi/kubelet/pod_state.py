@@ -206,9 +206,12 @@ class PodState:
                 found.append(secret)
         return tuple(found), missing
 
-    async def _unpack_image(self, source: Object, target: Path) -> None:
-        """For an image volume. Raises VolumeFailure."""
-        runtime = self.services.runtime
+    async def _unpack_image(self, volume: Object, target: Path) -> None:
+        """For an image volume. Raises VolumeFailure.
+
+        A pull that fails shows as the reason of the containers that mount the volume.
+        """
+        source, runtime = volume["image"], self.services.runtime
         if not isinstance(runtime, ImageUnpacker):
             raise VolumeFailure(f"the {runtime.name} runtime cannot mount images")
         request = ImageRequest(
@@ -226,7 +229,14 @@ class PodState:
             await runtime.unpack_image(image.id, str(target))
         except RuntimeUnavailable:
             raise
-        except (ImageFailure, RuntimeFailure) as error:
+        except ImageFailure as error:
+            spec = self.pod["spec"]
+            for container in (*spec["containers"], *(spec.get("initContainers") or ())):
+                mounts = container.get("volumeMounts") or ()
+                if any(mount["name"] == volume["name"] for mount in mounts):
+                    self.reasons[container["name"]] = Reason(error.reason, str(error))
+            raise VolumeFailure(str(error)) from error
+        except RuntimeFailure as error:
             raise VolumeFailure(str(error)) from error
 
     def object_keys(self) -> set[Key]:

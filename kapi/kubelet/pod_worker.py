@@ -251,6 +251,7 @@ class PodWorker:
             for failed in failure.failures:
                 text = f'MountVolume.SetUp failed for volume "{failed.name}" : {failed.message}'
                 record_pod(self._services, self.pod, WARNING, "FailedMount", text)
+            self._report_now()
             self._wake_in(self._mount_delay)
             self._mount_delay = min(self._mount_delay * 2, _MOUNT_RETRY_MAX)
             return False

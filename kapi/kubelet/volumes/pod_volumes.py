@@ -77,7 +77,7 @@ def used_volumes(pod: Object) -> list[Object]:
 
 
 UnpackImage = Callable[[Object, Path], Awaitable[None]]
-"""Fill a directory with the files of an image volume's source. Raises VolumeFailure."""
+"""Fill a directory with the files of an image volume. Raises VolumeFailure."""
 
 
 class PodVolumes:
@@ -198,7 +198,7 @@ class PodVolumes:
         if not directory.exists():
             fresh = directory.with_name(f".{directory.name}.new")
             await env.in_thread(_make_empty, fresh)
-            await self._unpack(volume["image"], fresh)
+            await self._unpack(volume, fresh)
             await env.in_thread(fresh.rename, directory)
         return MountedVolume(directory, read_only=True)
 

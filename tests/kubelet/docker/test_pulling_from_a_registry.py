@@ -158,3 +158,10 @@ async def test_an_image_as_a_volume(bench: Bench, engine: Any) -> None:
         )  # fmt: skip
         await bench.wait_phase("reader", "Succeeded")
         assert await bench.logs("reader") == "hello\nhello\nclosed\n"
+
+
+async def test_an_image_volume_that_cannot_be_pulled(bench: Bench) -> None:
+    volume = {"name": "image", "image": {"reference": "127.0.0.1:1/absent:1"}}
+    main = container("main", "true", volumeMounts=[{"name": "image", "mountPath": "/files"}])
+    await bench.create("volumeless", main, volumes=[volume])
+    await bench.wait("volumeless", lambda pod: waiting(pod) in ("ErrImagePull", "ImagePullBackOff"))
