@@ -9,7 +9,7 @@ _ANONYMOUS_USER = UserInfo(ANONYMOUS, groups=(GROUP_UNAUTHENTICATED,))
 
 
 def bearer_token(exchange: Exchange) -> str | None:
-    """From the Authorization header, or from a WebSocket subprotocol as browsers send it."""
+    """The bearer token of the Authorization header."""
     scheme, _, token = exchange.header(b"authorization").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
