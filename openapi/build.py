@@ -8,7 +8,7 @@ import orjson
 
 from kapi.api.object import GroupVersionKind
 from openapi import v2, v3
-from openapi.resource import ServedResource
+from openapi.resource import NO_SCHEMAS, CustomSchemas, ServedResource
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,27 +35,36 @@ class ResourceRow:
     subresources: tuple[SubresourceRow, ...]
 
 
-def request(document: str, resources: Iterable[ServedResource]) -> bytes:
+def request(
+    document: str, resources: Iterable[ServedResource], schemas: CustomSchemas = NO_SCHEMAS
+) -> bytes:
     """The request for a document: `v2`, `v2-protobuf`, `v3`, or `v3/<group>/<version>`."""
-    return orjson.dumps({"document": document, "rows": [asdict(_row(row)) for row in resources]})
+    return orjson.dumps(
+        {
+            "document": document,
+            "rows": [asdict(_row(row)) for row in resources],
+            "schemas": [[asdict(gvk), schema] for gvk, schema in schemas.items()],
+        }
+    )
 
 
 def build(encoded: bytes) -> bytes:
     """The document's bytes. Raises ValueError for a request that names none."""
     wanted = orjson.loads(encoded)
     rows = [_parsed(row) for row in wanted["rows"]]
+    schemas = {GroupVersionKind(**gvk): schema for gvk, schema in wanted["schemas"]}
     document = str(wanted["document"])
     if document == "v2-protobuf":
-        return v2.to_protobuf(v2.document(rows))
+        return v2.to_protobuf(v2.document(rows, schemas))
     if document == "v2":
-        return orjson.dumps(v2.document(rows))
+        return orjson.dumps(v2.document(rows, schemas))
     if document == "v3":
-        return orjson.dumps(v3.root_document(rows))
+        return orjson.dumps(v3.root_document(rows, schemas))
     kind, separator, rest = document.partition("/")
     group, slash, version = rest.rpartition("/")
     if kind != "v3" or not separator or not slash:
         raise ValueError(f"no such document: {document}")
-    return orjson.dumps(v3.group_version_document(group, version, rows))
+    return orjson.dumps(v3.group_version_document(group, version, rows, schemas))
 
 
 def _row(resource: ServedResource) -> ResourceRow:

@@ -1,10 +1,13 @@
 """The row of `table.py`: everything the server derives routes, discovery and storage keys from."""
 
+import asyncio
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from kapi.api.object import GroupVersionKind, Object
+from kapi.api.schema import KindSchema, kind_schema
 from kapi.registry.strategy import Strategy
 
 ALL_VERBS = (
@@ -30,6 +33,8 @@ class ScaleFacts:
     selector: Callable[[Object], str]
     spec_replicas: str = ".spec.replicas"
     status_replicas: str = ".status.replicas"
+    of_custom_kind: bool = False
+    """Must the object have replicas, and judge itself what it may have?"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +83,14 @@ class Resource:
     """A warning that goes with every answer."""
     create_only: bool = False
     """Nothing is stored: a POST is a question, and the answer is the object with its status."""
+    schema: KindSchema | None = None
+    """The schema of a custom kind; built-in kinds have theirs from the installed package."""
+    openapi_schema: Object | None = field(default=None, compare=False)
+    """A custom kind's schema as its definition has it, for the OpenAPI documents."""
+    retired: asyncio.Event | None = field(default=None, compare=False)
+    """Set when a custom kind's row is replaced or gone, so that its watches end."""
+    listed_as: str = ""
+    """The kind of a list, where it is not the kind with List behind it."""
 
     def __post_init__(self) -> None:
         if not self.singular:
@@ -99,7 +112,15 @@ class Resource:
 
     @property
     def list_kind(self) -> str:
-        return f"{self.kind}List"
+        return self.listed_as or f"{self.kind}List"
+
+    @property
+    def is_custom(self) -> bool:
+        """Does the kind come from a CustomResourceDefinition?"""
+        return self.schema is not None
+
+    def kind_schema(self) -> KindSchema | None:
+        return self.schema or kind_schema(self.group, self.version, self.kind)
 
     @property
     def prefix(self) -> str:
@@ -111,3 +132,12 @@ class Resource:
 
     def subresource(self, name: str) -> Subresource | None:
         return next((item for item in self.subresources if item.name == name), None)
+
+
+def version_rank(name: str) -> tuple[int, int, int, str]:
+    """Sorts v2 before v1 before v1beta2 before v1alpha1 before anything else."""
+    match = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", name)
+    if match is None:
+        return (3, 0, 0, name)
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return (stage, -int(match[1]), -int(match[3] or 0), name)

@@ -56,16 +56,17 @@ class GenericStore(StoreBase):
             meta.pop("finalizers", None)
         grace = max(0, self.strategy.grace_period_seconds(new, options.grace_period_seconds))
         self._mark_deleting(new, grace)
-        if ctx.dry_run:
-            return Written(new, orjson.dumps(new)), self._deletion_is_due(new)
         marked = bool(metadata(old).get("deletionTimestamp"))
-        if self._deletion_is_due(new) and (marked or not self.strategy.deletes_in_two_steps):
-            if not marked and not self.strategy.deletes_gracefully:
-                # An immediate deletion shows the object as it was, with the last revision.
-                for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-                    meta.pop(field, None)
-                if "generation" in metadata(old):
-                    meta["generation"] = metadata(old)["generation"]
+        due = self._deletion_is_due(new) and (marked or not self.strategy.deletes_in_two_steps)
+        if due and not marked and not self.strategy.deletes_gracefully:
+            # An immediate deletion shows the object as it was, with the last revision.
+            for field in ("deletionTimestamp", "deletionGracePeriodSeconds"):
+                meta.pop(field, None)
+            if "generation" in metadata(old):
+                meta["generation"] = metadata(old)["generation"]
+        if ctx.dry_run:
+            return Written(new, orjson.dumps(new)), due
+        if due:
             return await self._remove(current, new), True
         data = self._encode(new)
         if same(new, old):
@@ -89,6 +90,6 @@ class GenericStore(StoreBase):
         meta["deletionTimestamp"] = env.format_time(env.from_timestamp(end))
         if not self.strategy.deletes_in_two_steps:
             meta["deletionGracePeriodSeconds"] = grace
-        if meta.get("generation"):
+        if meta.get("generation") and not self.strategy.deletes_in_two_steps:
             meta["generation"] = int(meta["generation"]) + 1
         self.strategy.on_deletion(obj)

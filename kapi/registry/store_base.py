@@ -17,7 +17,6 @@ from kapi.api.errors import FieldError
 from kapi.api.object import Object, annotations_of, is_deleting, metadata, name_of
 from kapi.api.object_meta import validate_object_meta, validate_object_meta_update
 from kapi.api.patch.apply import track_update
-from kapi.api.schema import kind_schema
 from kapi.registry.admission import Admission, AdmissionRequest
 from kapi.registry.errors import to_api_error
 from kapi.registry.options import NO_PRECONDITIONS, Preconditions
@@ -325,7 +324,9 @@ class StoreBase:
                 new.pop("status", None)
 
     def _set_generation(self, new: Object, old: Object) -> None:
-        outside = ("metadata", "status", "kind", "apiVersion")
+        outside = ["metadata", "kind", "apiVersion"]
+        if not self.strategy.status_counts_for_generation:
+            outside.append("status")
         changed = {k: v for k, v in new.items() if k not in outside} != {
             k: v for k, v in old.items() if k not in outside
         }
@@ -399,7 +400,7 @@ class StoreBase:
         """Keep managedFields: who set what. Apply has set them already."""
         if ctx.managed_fields_done:
             return
-        schema = kind_schema(self.resource.group, self.resource.version, self.resource.kind)
+        schema = self.resource.kind_schema()
         if schema is not None:
             track_update(
                 old,

@@ -8,45 +8,30 @@ from typing import Any
 
 from kapi import env
 from kapi.admission.chain import AdmissionChain, default_plugins
-from kapi.api.object import Object, labels_of
 from kapi.auth.rbac import RbacAuthorizer
 from kapi.registry.resource import Resource
 from kapi.registry.store import Backing, GenericStore
-from kapi.registry.strategy import all_fields
 from kapi.registry.table import builtin_resources
 from kapi.server.bootstrap import bootstrap
 from kapi.server.call import Api
 from kapi.server.chain import build_chain
 from kapi.server.config import ApiServerConfig
+from kapi.server.custom_resources import CustomResources, Served
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import Exchange, Receive, Scope, Send, parse_query
 from kapi.server.health import Health
-from kapi.server.lookup import CacheLookup
+from kapi.server.lookup import CacheLookup, indexer
 from kapi.server.non_resource import NonResourceHandler, page_not_found
 from kapi.server.openapi_documents import OpenApiDocuments
 from kapi.server.request_info import parse
 from kapi.server.router import Router
 from kapi.server.websocket import denial_sender
-from kapi.storage.cached import Indexer
 from kapi.storage.interface import Store
 from kapi.storage.watch_cache import WatchCache
 
 _log = logging.getLogger(__name__)
 
 _START_SECONDS = 30.0
-
-
-def _indexer(rows: list[Resource]) -> Indexer:
-    """Labels and selectable fields of stored objects, for every row that shares the keys."""
-
-    def index(obj: Object) -> tuple[dict[str, str], dict[str, str]]:
-        fields: dict[str, str] = {}
-        for row in rows:
-            seen = row.from_storage(obj) if row.from_storage else obj
-            fields.update(all_fields(row.strategy, seen))
-        return labels_of(obj), fields
-
-    return index
 
 
 class ApiServer:
@@ -61,7 +46,7 @@ class ApiServer:
         for row in resources:
             by_prefix.setdefault(row.prefix, []).append(row)
         for prefix, rows in by_prefix.items():
-            self.cache.register(prefix, _indexer(rows))
+            self.cache.register(prefix, indexer(rows))
         by_name: dict[str, Resource] = {}
         for row in resources:
             by_name.setdefault(row.qualified, row)
@@ -78,6 +63,8 @@ class ApiServer:
         self._router = Router(self.api, discovery)
         self._ready = False
         documents = OpenApiDocuments(resources, discovery)
+        served = Served(by_name, self._router, discovery, documents)
+        self._custom = CustomResources(self.api, self.cache, served)
         self._plain = NonResourceHandler(self.api, discovery, documents, self._health())
         self._handler = build_chain(self._serve, config, authenticator, authorizer)
 
@@ -98,6 +85,7 @@ class ApiServer:
         """Fill the cache and create what every cluster has. Raises StorageUnavailable."""
         began = env.monotonic()
         await self.cache.start()
+        self._custom.start()
         await bootstrap(self.api)
         # Roles are judged as the cache has them: before it does, everybody would be refused.
         await self.cache.wait_for(await self._store.current_revision(), _START_SECONDS)
@@ -111,6 +99,7 @@ class ApiServer:
     async def stop(self) -> None:
         """End watches; the store is closed by who opened it."""
         self._ready = False
+        await self._custom.stop()
         await self.cache.stop()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +130,7 @@ class ApiServer:
         info = exchange.info
         if not info.is_resource:
             await self._plain.serve(exchange)
-        elif not self._router.knows_group(info.group):
+        elif not self._router.knows(info):
             await page_not_found(exchange)
         else:
             await self._router.serve(exchange)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from kapi.api import errors
 from kapi.api.object import GroupVersionKind
 from kapi.api.object_meta import field_manager_errors
+from kapi.api.schema import KindSchema
 from kapi.auth.interface import Authenticator, Authorizer, ObjectLookup
 from kapi.auth.rbac import RbacAuthorizer
 from kapi.registry.resource import Resource, Subresource
@@ -63,6 +64,13 @@ class Call:
         if self.subresource and self.subresource.kind:
             return self.subresource.kind
         return self.resource.gvk
+
+    @property
+    def custom_schema(self) -> KindSchema | None:
+        """The schema of request bodies at this endpoint, if they are of a custom kind."""
+        if self.subresource and self.subresource.kind:
+            return None
+        return self.resource.schema
 
     def form(self) -> Accepted:
         return accepted(self.exchange.header(b"accept"))

@@ -167,16 +167,41 @@ def apply_defaults(obj: Object, schema: KindSchema | None, strategy: Strategy | 
         strategy.default(obj)
 
 
+def check_custom_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
+    """The same for custom kinds, which no scheme knows and so cannot be guessed.
+
+    Raises BadRequest, and Invalid where only the kind is another one.
+    """
+    for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
+        if not obj.get(field):
+            sent = body.decode("utf-8", "replace")
+            raise errors.BadRequest(
+                f"the object provided is unrecognized (must be of type {gvk.kind}): Object "
+                f"'{shown}' is missing in '{sent}' ({_excerpt(body)})"
+            )
+    if obj["apiVersion"] != gvk.api_version:
+        raise errors.BadRequest(
+            f"the API version in the data ({obj['apiVersion']}) does not match the expected API "
+            f"version ({gvk.api_version})"
+        )
+    if obj["kind"] != gvk.kind:
+        name = str((obj.get("metadata") or {}).get("name") or "")
+        problem = errors.invalid("kind", obj["kind"], f"must be {gvk.kind}")
+        raise errors.object_invalid(obj["kind"], gvk.group, name, [problem])
+
+
 async def read_object(
     exchange: Exchange,
     gvk: GroupVersionKind,
     strategy: Strategy | None,
     *,
     also: tuple[str, ...] = (),
+    custom: KindSchema | None = None,
 ) -> Object:
     """The request's body as a defaulted object of the given kind.
 
-    `also` names older apiVersions of the same shape that are read as this one.
+    `also` names older apiVersions of the same shape that are read as this one; `custom` is the
+    schema of a custom kind.
     """
     mode = field_validation(exchange)
     body = await exchange.body()
@@ -184,13 +209,16 @@ async def read_object(
     obj = parse_object(body, content_type, gvk)
     if obj.get("apiVersion") in also:
         obj["apiVersion"] = gvk.api_version
-    check_kind(obj, gvk, body)
-    schema = kind_schema(gvk.group, gvk.version, gvk.kind)
+    if custom is None:
+        check_kind(obj, gvk, body)
+    schema = custom or kind_schema(gvk.group, gvk.version, gvk.kind)
     problems = decode_with(schema, obj, gvk)
     if mode != "Ignore" and body_media_type(content_type) != PROTOBUF:
         problems = problems + _duplicates(exchange, body, content_type)
     handled = f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '
     judge_fields(exchange, problems, handled)
+    if custom is not None:
+        check_custom_kind(obj, gvk, body)
     apply_defaults(obj, schema, strategy)
     return obj
 

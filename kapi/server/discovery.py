@@ -5,12 +5,12 @@ Source of the documents' shape: apidiscovery.k8s.io/v2 and metav1 APIResourceLis
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import orjson
 
 from kapi.api.object import Object
-from kapi.registry.resource import Resource, Subresource
+from kapi.registry.resource import Resource, Subresource, version_rank
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -43,33 +43,29 @@ def _group_rank(group: str) -> tuple[int, str]:
     return (_GROUP_ORDER.index(group) if known else len(_GROUP_ORDER), group)
 
 
-def _version_rank(version: str) -> tuple[int, int, str]:
-    """v2 before v1 before v1beta1, as upstream's version priority."""
-    stable = version[1:].isdigit()
-    return (0 if stable else 1, -int(version[1:]) if stable else 0, version)
-
-
 class Discovery:
     """The discovery documents of one set of rows; the aggregated ones are encoded once."""
 
     def __init__(self, resources: Sequence[Resource], server_address: str) -> None:
         self._server_address = server_address
+        self._builtin = tuple(resources)
+        self.serve(())
+
+    def serve(self, custom: Iterable[Resource]) -> None:
+        """Show these rows of custom kinds beside the built-in ones, and no others."""
         groups: dict[str, dict[str, list[Resource]]] = {}
-        for row in resources:
+        for row in (*self._builtin, *custom):
             groups.setdefault(row.group, {}).setdefault(row.version, []).append(row)
         self._groups = {
             group: {
                 version: sorted(rows, key=lambda row: row.plural)
                 for version, rows in sorted(
-                    groups[group].items(), key=lambda item: _version_rank(item[0])
+                    groups[group].items(), key=lambda item: version_rank(item[0])
                 )
             }
             for group in sorted(groups, key=_group_rank)
         }
-        self._aggregated_core = orjson.dumps(self._aggregated([""]))
-        self._aggregated_groups = orjson.dumps(
-            self._aggregated([group for group in self._groups if group])
-        )
+        self._encoded: dict[bool, bytes] = {}
 
     def has_group(self, group: str) -> bool:
         return group in self._groups
@@ -86,10 +82,17 @@ class Discovery:
     # Aggregated --------------------------------------------------------------------------------
 
     def aggregated_core(self) -> bytes:
-        return self._aggregated_core
+        return self._aggregated_once(core=True)
 
     def aggregated_groups(self) -> bytes:
-        return self._aggregated_groups
+        return self._aggregated_once(core=False)
+
+    def _aggregated_once(self, *, core: bool) -> bytes:
+        found = self._encoded.get(core)
+        if found is None:
+            groups = [group for group in self._groups if bool(group) != core]
+            found = self._encoded[core] = orjson.dumps(self._aggregated(groups))
+        return found
 
     def _aggregated(self, groups: list[str]) -> Object:
         items = []
@@ -144,7 +147,8 @@ class Discovery:
         rows = []
         for row in self._groups[group][version]:
             rows.append(_legacy_resource(row))
-            rows += [_legacy_subresource(row, item) for item in _sorted(row.subresources)]
+            items = row.subresources if row.is_custom else _sorted(row.subresources)
+            rows += [_legacy_subresource(row, item) for item in items]
         document: Object = {"kind": "APIResourceList"}
         if group:
             document["apiVersion"] = "v1"
@@ -198,7 +202,7 @@ def _legacy_resource(row: Resource) -> Object:
         "singularName": row.singular or row.kind.lower(),
         "namespaced": row.namespaced,
         "kind": row.kind,
-        "verbs": sorted(row.verbs),
+        "verbs": list(row.verbs) if row.is_custom else sorted(row.verbs),
     }
     if row.short_names:
         found["shortNames"] = list(row.short_names)

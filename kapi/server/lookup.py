@@ -1,9 +1,11 @@
 """Reads of a few kinds for authentication, authorization and admission, from the watch cache."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
-from kapi.api.object import Object
+from kapi.api.object import Object, labels_of
 from kapi.registry.resource import Resource
+from kapi.registry.strategy import all_fields
+from kapi.storage.cached import Indexer
 from kapi.storage.watch_cache import WatchCache
 
 
@@ -32,3 +34,16 @@ class CacheLookup:
         """A number that changes whenever any object of the resource does."""
         row = self._resources.get(resource)
         return self._cache.changed_at(row.prefix) if row is not None else 0
+
+
+def indexer(rows: Sequence[Resource]) -> Indexer:
+    """Labels and selectable fields of stored objects, for every row that shares the keys."""
+
+    def index(obj: Object) -> tuple[dict[str, str], dict[str, str]]:
+        fields: dict[str, str] = {}
+        for row in rows:
+            seen = row.from_storage(obj) if row.from_storage else obj
+            fields.update(all_fields(row.strategy, seen))
+        return labels_of(obj), fields
+
+    return index

@@ -3,16 +3,20 @@
 import asyncio
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+import orjson
 
 from kapi import env
 from kapi.api import errors
+from kapi.api.object import GroupVersionKind, Object
 from kapi.registry.resource import Resource
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import JSON, Exchange
 from kapi.server.negotiation import not_acceptable, split_media_type
 from kapi.server.router import unknown_path
 from openapi.build import request
+from openapi.v3 import root_document
 
 _log = logging.getLogger(__name__)
 
@@ -28,9 +32,23 @@ class OpenApiDocuments:
     """Documents of one set of rows. Two requests for the same one share its making."""
 
     def __init__(self, resources: Sequence[Resource], discovery: Discovery) -> None:
-        self._resources = resources
+        self._builtin = tuple(resources)
+        self._resources = self._builtin
+        self._schemas: dict[GroupVersionKind, Object] = {}
         self._discovery = discovery
         self._made: dict[str, asyncio.Task[bytes]] = {}
+
+    def serve(self, custom: Iterable[Resource]) -> None:
+        """Describe these rows of custom kinds beside the built-in ones, and no others."""
+        rows = tuple(custom)
+        before, after = self._resources[len(self._builtin) :], rows
+        changed = [row for row in (*before, *after) if not (row in before and row in after)]
+        self._resources = (*self._builtin, *rows)
+        self._schemas = {row.gvk: row.openapi_schema for row in rows if row.openapi_schema}
+        for row in changed:
+            self._made.pop(f"v3/{row.group}/{row.version}", None)
+        for name in ("v2", "v2-protobuf"):
+            self._made.pop(name, None)
 
     async def _document(self, name: str) -> bytes:
         task = self._made.get(name)
@@ -41,7 +59,9 @@ class OpenApiDocuments:
     async def _build(self, name: str) -> bytes:
         try:
             built = await env.run_module(
-                "openapi", stdin=request(name, self._resources), timeout=_BUILD_SECONDS
+                "openapi",
+                stdin=request(name, self._resources, self._schemas),
+                timeout=_BUILD_SECONDS,
             )
         except (OSError, TimeoutError) as error:
             raise errors.InternalError(f"the OpenAPI document cannot be built: {error}") from error
@@ -51,7 +71,8 @@ class OpenApiDocuments:
         return built.stdout
 
     async def serve_v3_root(self, exchange: Exchange) -> None:
-        await respond_cached(exchange, await self._document("v3"), JSON)
+        index = root_document(self._resources, self._schemas)
+        await respond_cached(exchange, orjson.dumps(index), JSON)
 
     async def serve_v3(self, exchange: Exchange, path: str) -> None:
         """`api/v1` or `apis/apps/v1`. Raises NotFound for what is not served."""

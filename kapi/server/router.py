@@ -9,6 +9,7 @@ from kapi.server.call import Api, Call
 from kapi.server.connect.handlers import CONNECT
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import Exchange
+from kapi.server.request_info import RequestInfo
 from kapi.server.verbs.binding import create_binding, create_legacy_binding
 from kapi.server.verbs.create import create
 from kapi.server.verbs.delete import delete, delete_collection
@@ -62,14 +63,38 @@ class Router:
         self._api = api
         self._discovery = discovery
         self._subresource_stores: dict[tuple[str, str, str], GenericStore] = {}
-        for (qualified, version), store in api.stores.items():
-            for item in store.resource.subresources:
-                self._subresource_stores[(qualified, version, item.name)] = GenericStore(
-                    store.resource, store.backing, item
-                )
+        self._builtin_groups = {group for group, _version in discovery.group_versions()}
+        for store in api.stores.values():
+            self._add_subresources(store)
 
-    def knows_group(self, group: str) -> bool:
-        return self._discovery.has_group(group)
+    def _add_subresources(self, store: GenericStore) -> None:
+        row = store.resource
+        for item in row.subresources:
+            self._subresource_stores[(row.qualified, row.version, item.name)] = GenericStore(
+                row, store.backing, item
+            )
+
+    def add(self, row: Resource) -> None:
+        """Serve a row of a custom kind, in place of an earlier one of the same name."""
+        self.remove(row)
+        store = GenericStore(row, self._api.backing)
+        self._api.stores[(row.qualified, row.version)] = store
+        self._add_subresources(store)
+
+    def remove(self, row: Resource) -> None:
+        """Serve a row of a custom kind no longer."""
+        known = self._api.stores.pop((row.qualified, row.version), None)
+        for item in known.resource.subresources if known else ():
+            del self._subresource_stores[(row.qualified, row.version, item.name)]
+
+    def subresource_store(self, qualified: str, version: str, name: str) -> GenericStore:
+        return self._subresource_stores[(qualified, version, name)]
+
+    def knows(self, info: RequestInfo) -> bool:
+        """Is the group ours to answer for? Of custom groups only what is served is."""
+        return (
+            info.group in self._builtin_groups or (info.qualified, info.version) in self._api.stores
+        )
 
     async def serve(self, exchange: Exchange) -> None:
         """Answer a resource request. Raises NotFound and MethodNotAllowed for what is not there."""
@@ -84,6 +109,8 @@ class Router:
         if info.subresource:
             await self._serve_subresource(exchange, row)
             return
+        if row.create_only and info.name:
+            raise unknown_path()
         if row.create_only:
             if info.verb != "create":
                 raise wrong_method()
@@ -110,6 +137,8 @@ class Router:
     async def _serve_subresource(self, exchange: Exchange, row: Resource) -> None:
         info = exchange.info
         item = row.subresource(info.subresource)
+        if item is None and row.is_custom:
+            raise errors.resource_not_found(row.plural, row.group, info.name)
         if item is None or (info.rest and item.name != "proxy"):
             raise unknown_path()
         verb = self._subresource_verb(row, item, exchange)

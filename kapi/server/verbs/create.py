@@ -19,7 +19,7 @@ def check_namespace(call: Call, obj: Object) -> None:
 async def create(call: Call) -> None:
     call.form()  # an unacceptable answer must not write
     ctx = call.context()
-    obj = await read_object(call.exchange, call.body_kind, call.strategy)
+    obj = await read_object(call.exchange, call.body_kind, call.strategy, custom=call.custom_schema)
     check_namespace(call, obj)
     written = await call.store.create(ctx, obj)
     await respond_written(call, 201, written)

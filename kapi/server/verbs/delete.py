@@ -121,6 +121,8 @@ async def delete(call: Call) -> None:
     options, dry = await delete_options(call)
     ctx = call.context()
     ctx.dry_run = dry
+    if not options.propagation_policy and options.orphan_dependents is None:
+        call.exchange.warnings.extend(call.strategy.default_propagation_warnings)
     written, gone = await call.store.delete(ctx, call.name, options)
     if gone and not call.strategy.returns_deleted_object:
         await call.exchange.respond(200, orjson.dumps(_success(call, written.obj)))
@@ -173,8 +175,12 @@ async def delete_collection(call: Call) -> None:
     await asyncio.gather(
         *(one(name_of(obj), obj["metadata"].get("namespace", "")) for obj in objects)
     )
-    for obj in objects:
-        obj.pop("kind", None)
-        obj.pop("apiVersion", None)
-    document = list_document(call.resource, objects, {"resourceVersion": str(page.revision)})
+    meta = {"resourceVersion": str(page.revision)}
+    if call.resource.is_custom:
+        meta = {"continue": "", **meta}
+    else:
+        for obj in objects:
+            obj.pop("kind", None)
+            obj.pop("apiVersion", None)
+    document = list_document(call.resource, objects, meta)
     await exchange.respond(200, encode(document, form), form.content_type)

@@ -17,11 +17,12 @@ from kapi.api.patch.apply import apply_patch
 from kapi.api.patch.json_patch import apply_json_patch
 from kapi.api.patch.merge_patch import apply_merge_patch
 from kapi.api.patch.strategic_merge import apply_strategic_merge
-from kapi.api.schema import KindSchema, kind_schema
+from kapi.api.schema import KindSchema
 from kapi.registry.strategy import RequestContext
 from kapi.server.call import Call, invalid_options
 from kapi.server.decoding import (
     apply_defaults,
+    check_custom_kind,
     check_kind,
     decode_with,
     field_validation,
@@ -112,7 +113,7 @@ def _patcher(call: Call, media: str, document: Any) -> Callable[[Object], Object
     if media == MERGE_PATCH:
         return lambda old: apply_merge_patch(old, document)
     schema = _schema(call)
-    if schema is None:
+    if schema is None or call.resource.is_custom:
         raise errors.UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: "
             f"{JSON_PATCH}, {MERGE_PATCH}, {APPLY_PATCH}"
@@ -121,8 +122,7 @@ def _patcher(call: Call, media: str, document: Any) -> Callable[[Object], Object
 
 
 def _schema(call: Call) -> KindSchema | None:
-    kind = call.resource.gvk
-    return kind_schema(kind.group, kind.version, kind.kind)
+    return call.resource.kind_schema()
 
 
 def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> Object:
@@ -130,7 +130,10 @@ def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> 
     kind = call.resource.gvk
     schema = _schema(call)
     try:
-        check_kind(new, kind, b"")
+        if call.resource.is_custom:
+            check_custom_kind(new, kind, orjson.dumps(new))
+        else:
+            check_kind(new, kind, b"")
         problems = decode_with(schema, new, kind)
     except errors.BadRequest as error:
         raise _undecodable(call, new, document, error.message) from error

@@ -25,7 +25,7 @@ def check_name(call: Call, obj: Object) -> None:
 async def update(call: Call) -> None:
     call.form()
     ctx = call.context()
-    obj = await read_object(call.exchange, call.body_kind, call.strategy)
+    obj = await read_object(call.exchange, call.body_kind, call.strategy, custom=call.custom_schema)
     check_name(call, obj)
     check_namespace(call, obj)
 

@@ -7,6 +7,7 @@ Sources: k8s.io/apiserver `pkg/endpoints/handlers/watch.go`, `pkg/storage/cacher
 import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import orjson
 
@@ -261,14 +262,22 @@ class WatchStream:
     async def run(self, initial: Iterable[CachedObject] | None) -> None:
         leaving = env.spawn(self._client_left(), "watch-client")
         sending = env.spawn(self._send_all(initial), "watch-sender")
+        tasks: list[asyncio.Task[Any]] = [leaving, sending]
+        retired = self.writer.call.resource.retired
+        if retired is not None:
+            tasks.append(env.spawn(retired.wait(), "watch-retired"))
         try:
-            await asyncio.wait({leaving, sending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            unfinished = not sending.done() and not leaving.done()
             if sending.done() and not sending.cancelled():
                 sending.result()
         finally:
-            for task in (leaving, sending):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(leaving, sending, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
+        if unfinished:
+            # The kind's definition changed: the client comes back and sees it as it is now.
+            await self.exchange.send({"type": "http.response.body", "body": b""})
 
     async def _client_left(self) -> None:
         while (await self.exchange.receive())["type"] != "http.disconnect":

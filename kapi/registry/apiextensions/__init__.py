@@ -1,0 +1,1 @@
+"""CustomResourceDefinition: its rules, the judgement of the schemas in it, and its conditions."""
