@@ -6,6 +6,10 @@ kind means a strategy in its group's folder, a row here, and a sample in the con
 
 from kapi.api.object import GroupVersionKind
 from kapi.registry import subresources as sub
+from kapi.registry.apiextensions.custom_resource_definition import (
+    CustomResourceDefinitionStatusStrategy,
+    CustomResourceDefinitionStrategy,
+)
 from kapi.registry.apps.controller_revision import ControllerRevisionStrategy
 from kapi.registry.apps.daemon_set import DaemonSetStrategy
 from kapi.registry.apps.deployment import DeploymentStrategy
@@ -76,6 +80,7 @@ def builtin_resources(service_cidr: str, node_port_range: tuple[int, int]) -> tu
         _disruption_budgets(),
         *_rbac(),
         *_storage(),
+        _custom_resource_definitions(),
         _priority_classes(),
         _leases(),
         _runtime_classes(),
@@ -321,6 +326,16 @@ def _storage() -> tuple[Resource, ...]:
             group, "v1", "VolumeAttributesClass", "volumeattributesclasses", False, attributes,
             "", ("vac",),
         ),
+    )  # fmt: skip
+
+
+def _custom_resource_definitions() -> Resource:
+    strategy = CustomResourceDefinitionStrategy()
+    status = CustomResourceDefinitionStatusStrategy(strategy)
+    return Resource(
+        "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions",
+        False, strategy, "", ("crd", "crds"), ("api-extensions",),
+        subresources=(Subresource("status", "store", sub.STATUS_VERBS, strategy=status),),
     )  # fmt: skip
 
 
