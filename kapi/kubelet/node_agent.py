@@ -66,6 +66,10 @@ class NodeAgent:
 
     def observe(self, node: Object) -> None:
         """The API's newest copy of our Node."""
+        before = (self._node.get("spec") or {}).get("unschedulable") if self._node else None
+        after = (node.get("spec") or {}).get("unschedulable")
+        if self._node and bool(before) != bool(after):
+            self._node_event("NodeNotSchedulable" if after else "NodeSchedulable")
         self._node = node
         self._facts.node = node
 

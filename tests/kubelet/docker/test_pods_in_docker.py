@@ -1,5 +1,8 @@
 """Pods on a real Docker engine: life cycle, restarts, order, hooks, probes."""
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 from docker_bench import POD_PREFIX, Bench, container
 
@@ -367,3 +370,39 @@ async def test_a_rule_restarts_the_whole_pod_in_place(bench: Bench) -> None:
     assert state_of(pod, "setup", "initContainerStatuses")["restartCount"] == 1
     condition = condition_of(pod["status"]["conditions"], "AllContainersRestarting")
     assert condition and condition["status"] == "False"
+
+
+async def test_a_second_deletion_may_shorten_the_wait(bench: Bench) -> None:
+    deaf = container("main", "sh", "-c", "trap '' TERM; while true; do sleep 1; done")
+    await bench.create("stubborn", deaf, terminationGracePeriodSeconds=300)
+    await bench.wait_ready("stubborn")
+    await bench.delete("stubborn")
+    await env.sleep(1)
+    assert (await bench.get("stubborn"))["metadata"]["deletionGracePeriodSeconds"] == 300
+    await bench.delete("stubborn", gracePeriodSeconds=1)
+    await bench.wait_gone("stubborn", 10)
+
+
+async def test_sidecars_outlive_the_containers_they_serve(bench: Bench, tmp_path: Path) -> None:
+    shared = {
+        "volumeMounts": [{"name": "log", "mountPath": "/log"}],
+    }
+
+    def leaving(name: str, **fields: Any) -> Object:
+        script = f"trap 'sleep 0.5; echo {name} >> /log/order; exit 0' TERM; sleep 1000 & wait"
+        return container(name, "sh", "-c", script, **shared, **fields)
+
+    await bench.create(
+        "convoy",
+        leaving("main"),
+        initContainers=[
+            leaving("first", restartPolicy="Always"),
+            leaving("second", restartPolicy="Always"),
+        ],
+        volumes=[{"name": "log", "hostPath": {"path": str(tmp_path / "log")}}],
+        terminationGracePeriodSeconds=20,
+    )
+    await bench.wait_ready("convoy")
+    await bench.delete("convoy")
+    await bench.wait_gone("convoy")
+    assert (tmp_path / "log/order").read_text().split() == ["main", "second", "first"]
