@@ -30,11 +30,11 @@ _PLURALS = {
 }
 
 
-def _context(namespace: str = "") -> RequestContext:
-    return RequestContext(API_SERVER, namespace=namespace, field_manager="kube-apiserver")
+def _context(namespace: str = "", manager: str = "kube-apiserver") -> RequestContext:
+    return RequestContext(API_SERVER, namespace=namespace, field_manager=manager)
 
 
-async def ensure(store: GenericStore, obj: Object) -> bool:
+async def ensure(store: GenericStore, obj: Object, manager: str = "kube-apiserver") -> bool:
     """Create the object unless it is there; says whether it was created."""
     namespace, name = namespace_of(obj), name_of(obj)
     if store.backing.cache.get(store.resource.key(namespace, name)) is not None:
@@ -42,7 +42,7 @@ async def ensure(store: GenericStore, obj: Object) -> bool:
     row = store.resource
     apply_defaults(obj, kind_schema(row.group, row.version, row.kind), row.strategy)
     try:
-        await store.create(_context(namespace), obj)
+        await store.create(_context(namespace, manager), obj)
     except errors.AlreadyExists:
         return False
     return True

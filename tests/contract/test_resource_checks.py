@@ -17,7 +17,7 @@ from kapi.auth.authenticators import UnionAuthenticator
 from kapi.auth.authorizers import cluster_authorizer
 from kapi.auth.pki import ClusterPki
 from kapi.auth.service_account_tokens import ServiceAccountTokenIssuer
-from kapi.client.client import NAMESPACES, SERVICE_ACCOUNTS, Client
+from kapi.client.client import NAMESPACES, Client
 from kapi.client.in_process import InProcessTransport
 from kapi.registry.resource import Resource
 from kapi.registry.table import builtin_resources
@@ -104,7 +104,6 @@ async def server(tmp_path: Path) -> AsyncIterator[ApiServer]:
     await server.start()
     client = Client(InProcessTransport(server.app, ADMIN))
     await client.create(NAMESPACES, "", {"metadata": {"name": NAMESPACE}})
-    await client.create(SERVICE_ACCOUNTS, NAMESPACE, {"metadata": {"name": "default"}})
     yield server
     await server.stop()
 

@@ -17,7 +17,7 @@ from kapi.auth.service_account_tokens import (
     ServiceAccountTokenAuthenticator,
     ServiceAccountTokenIssuer,
 )
-from kapi.client.client import NAMESPACES, SERVICE_ACCOUNTS, Client
+from kapi.client.client import NAMESPACES, Client
 from kapi.client.in_process import InProcessTransport
 from kapi.client.interface import Response
 from kapi.server.api_server import ApiServer
@@ -107,8 +107,7 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
 
 @pytest.fixture
 async def namespace(api: Api) -> str:
-    """A fresh namespace with its default ServiceAccount."""
+    """A fresh namespace."""
     name = f"t-{env.name_suffix()}"
     await api.client.create(NAMESPACES, "", {"metadata": {"name": name}})
-    await api.client.create(SERVICE_ACCOUNTS, name, {"metadata": {"name": "default"}})
     return name

@@ -1,9 +1,10 @@
 """POST to a collection."""
 
 from kapi.api import errors
-from kapi.api.object import Object, metadata
+from kapi.api.object import Object, metadata, name_of
 from kapi.server.call import Call
 from kapi.server.decoding import read_object
+from kapi.server.namespace_content import fill_namespace
 from kapi.server.verbs.respond import respond_written
 
 
@@ -22,4 +23,6 @@ async def create(call: Call) -> None:
     obj = await read_object(call.exchange, call.body_kind, call.strategy, custom=call.custom_schema)
     check_namespace(call, obj)
     written = await call.store.create(ctx, obj)
+    if call.resource.qualified == "namespaces" and not ctx.dry_run:
+        await fill_namespace(call.api, name_of(written.obj))
     await respond_written(call, 201, written)
