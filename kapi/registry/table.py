@@ -5,6 +5,7 @@ kind means a strategy in its group's folder, a row here, and a sample in the con
 """
 
 from kapi.api.object import GroupVersionKind
+from kapi.registry import extension_rows as extensions
 from kapi.registry import subresources as sub
 from kapi.registry.apiextensions.custom_resource_definition import (
     CustomResourceDefinitionStatusStrategy,
@@ -17,7 +18,6 @@ from kapi.registry.apps.replica_set import ReplicaSetStrategy
 from kapi.registry.apps.stateful_set import StatefulSetStrategy
 from kapi.registry.authentication.reviews import SelfSubjectReviewStrategy, TokenReviewStrategy
 from kapi.registry.authorization import reviews as authorization
-from kapi.registry.autoscaling.horizontal_pod_autoscaler import HorizontalPodAutoscalerStrategy
 from kapi.registry.batch.cron_job import CronJobStrategy
 from kapi.registry.batch.job import JobStrategy
 from kapi.registry.coordination.lease import LeaseStrategy
@@ -71,20 +71,25 @@ def builtin_resources(service_cidr: str, node_port_range: tuple[int, int]) -> tu
         *_core_cluster(),
         *_core_workloads(),
         *_core_access(ServiceStrategy(service_cidr, node_port_range)),
+        extensions.api_services(),
         *_apps(),
         _new_events(),
         *_reviews(),
-        _autoscalers(),
+        *extensions.autoscalers(),
         *_batch(),
+        extensions.signing_requests(),
         *_networking(),
         _disruption_budgets(),
         *_rbac(),
         *_storage(),
+        *extensions.admission_registrations(),
         _custom_resource_definitions(),
         _priority_classes(),
         _leases(),
         _runtime_classes(),
         _endpoint_slices(),
+        *extensions.dynamic_resources(),
+        *extensions.flow_control(),
     )
 
 
@@ -245,14 +250,6 @@ def _rbac() -> tuple[Resource, ...]:
         Resource(group, "v1", "RoleBinding", "rolebindings", True, binding),
         Resource(group, "v1", "Role", "roles", True, RoleStrategy()),
     )
-
-
-def _autoscalers() -> Resource:
-    strategy = HorizontalPodAutoscalerStrategy()
-    return Resource(
-        "autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", True, strategy,
-        "", ("hpa",), ALL, subresources=(sub.status(strategy),),
-    )  # fmt: skip
 
 
 def _batch() -> tuple[Resource, ...]:

@@ -28,6 +28,11 @@ _MAIN_IGNORES = of_paths(("f:status",))
 _STATUS_IGNORES = of_paths(
     ("f:spec",), ("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")
 )
+# The endpoints that put more back than most: nobody owns what a certificate request asks for.
+_SPECIAL_IGNORES = {
+    ("CertificateSigningRequest", ""): of_paths(("f:spec",), ("f:status",)),
+    ("CertificateSigningRequest", "approval"): of_paths(("f:spec",)),
+}
 
 
 class OwnershipConflicts(Exception):
@@ -40,6 +45,9 @@ class OwnershipConflicts(Exception):
 
 def ignored_fields(schema: KindSchema, subresource: str) -> FieldSet:
     """Fields that this endpoint puts back, so that writing to it owns none of them."""
+    special = _SPECIAL_IGNORES.get((schema.kind, subresource))
+    if special is not None:
+        return special
     if subresource == "status":
         return _STATUS_IGNORES
     if not subresource and schema.status_is_separate:

@@ -1,0 +1,1 @@
+"""Kinds of apiregistration.k8s.io: which server answers for a group and version."""
