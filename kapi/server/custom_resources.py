@@ -58,9 +58,14 @@ class Served:
     documents: OpenApiDocuments
     rows: dict[str, tuple[Resource, ...]] = field(default_factory=dict)
     """Name of the definition -> its rows."""
+    _changed: set[tuple[str, str]] = field(default_factory=set)
+    """Groups and versions put since the last announcement."""
 
     def put(self, definition: str, rows: tuple[Resource, ...]) -> None:
-        """Serve exactly these rows for the definition; none ends it. Watches of old rows end."""
+        """Serve exactly these rows for the definition; none ends it. Watches of old rows end.
+
+        `announce` has to follow, before anybody else's turn.
+        """
         old = self.rows.pop(definition, ())
         for row in old:
             self.router.remove(row)
@@ -70,15 +75,19 @@ class Served:
         for row in rows:
             self.router.add(row)
             self.by_name[row.qualified] = row
-        self._announce()
         for row in old[:1]:
             assert row.retired is not None
             row.retired.set()
+        self._changed |= {(row.group, row.version) for row in (*old, *rows)}
 
-    def _announce(self) -> None:
+    def announce(self) -> None:
+        """Bring discovery and OpenAPI documents up to date with what was put."""
+        if not self._changed:
+            return
         custom = [row for rows in self.rows.values() for row in rows]
         self.discovery.serve(custom)
-        self.documents.serve(custom)
+        self.documents.serve(custom, self._changed)
+        self._changed = set()
 
 
 class CustomResources:
@@ -99,6 +108,7 @@ class CustomResources:
         present = self._present()
         for definition in present:
             self._serve(definition)
+        self._served.announce()
         self._tasks.spawn(
             self._follow(watcher, {name_of(item) for item in present}), "custom kinds"
         )
@@ -106,8 +116,13 @@ class CustomResources:
     async def stop(self) -> None:
         await self._tasks.close()
 
-    def _present(self) -> list[Object]:
-        return [self._cache.decoded(entry) for entry in self._cache.list(self._prefix)]
+    def _present(self, groups: set[str] | None = None) -> list[Object]:
+        """The definitions, of some groups only if they are given: schemas are large."""
+        return [
+            self._cache.decoded(entry)
+            for entry in self._cache.list(self._prefix)
+            if groups is None or _group_of(_name_of_key(entry.key)) in groups
+        ]
 
     # Following ---------------------------------------------------------------------------------
 
@@ -117,7 +132,7 @@ class CustomResources:
             try:
                 again = await self._settle(names)
                 events = await watcher.next(_RETRY_SECONDS if again else None)
-                names = again | {event.key.rpartition("/")[2] for event in events}
+                names = again | {_name_of_key(event.key) for event in events}
             except StorageError as error:
                 _log.warning("definitions of custom kinds are listed again: %s", error)
                 watcher.close()
@@ -130,17 +145,13 @@ class CustomResources:
 
         Returns those whose status could not be written.
         """
-        present = {name_of(item): item for item in self._present()}
-        groups = {name.partition(".")[2] for name in names}
+        present = {name_of(item): item for item in self._present({_group_of(n) for n in names})}
         for name in sorted(names - set(present)):
             self._forget(name)
-        failed = set()
-        for name, definition in present.items():
-            if name in names:
-                self._serve(definition)
-            if definition["spec"]["group"] in groups and not await self._settle_one(name):
-                failed.add(name)
-        return failed
+        for name in sorted(names & set(present)):
+            self._serve(present[name])
+        self._served.announce()
+        return {name for name in sorted(present) if not await self._settle_one(name)}
 
     async def _settle_one(self, name: str) -> bool:
         """Write the planned status, clean up after a deletion; False if it must be retried."""
@@ -151,12 +162,7 @@ class CustomResources:
             if FINALIZER in (metadata(definition).get("finalizers") or ()):
                 self._clean_up(name)
             return True
-        group = definition["spec"]["group"]
-        others = [
-            item
-            for item in self._present()
-            if item["spec"]["group"] == group and name_of(item) != name
-        ]
+        others = [item for item in self._present({_group_of(name)}) if name_of(item) != name]
         status = planned_status(definition, others, env.timestamp())
         return status is None or await self._write_status(name, status)
 
@@ -293,6 +299,15 @@ class CustomResources:
 
 
 _DELETING = "CustomResource deletion is in progress"
+
+
+def _name_of_key(key: str) -> str:
+    return key.rpartition("/")[2]
+
+
+def _group_of(name: str) -> str:
+    """Of a definition, whose name is the plural and the group."""
+    return name.partition(".")[2]
 
 
 def _context(namespace: str = "") -> RequestContext:

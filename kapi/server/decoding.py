@@ -209,10 +209,15 @@ async def read_object(
     obj = parse_object(body, content_type, gvk)
     if obj.get("apiVersion") in also:
         obj["apiVersion"] = gvk.api_version
+    schema = custom or kind_schema(gvk.group, gvk.version, gvk.kind)
     if custom is None:
         check_kind(obj, gvk, body)
-    schema = custom or kind_schema(gvk.group, gvk.version, gvk.kind)
-    problems = decode_with(schema, obj, gvk)
+    if custom is not None and obj.get("apiVersion", gvk.api_version) != gvk.api_version:
+        # A version without a schema: nothing in it is known.
+        known = ("apiVersion", "kind", "metadata")
+        problems = [f'unknown field "{field}"' for field in sorted(obj) if field not in known]
+    else:
+        problems = decode_with(schema, obj, gvk)
     if mode != "Ignore" and body_media_type(content_type) != PROTOBUF:
         problems = problems + _duplicates(exchange, body, content_type)
     handled = f'{gvk.kind} in version "{gvk.version}" cannot be handled as a {gvk.kind}: '

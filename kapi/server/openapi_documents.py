@@ -38,15 +38,16 @@ class OpenApiDocuments:
         self._discovery = discovery
         self._made: dict[str, asyncio.Task[bytes]] = {}
 
-    def serve(self, custom: Iterable[Resource]) -> None:
-        """Describe these rows of custom kinds beside the built-in ones, and no others."""
+    def serve(self, custom: Iterable[Resource], changed: Iterable[tuple[str, str]]) -> None:
+        """Describe these rows of custom kinds beside the built-in ones, and no others.
+
+        `changed` are the groups and versions whose documents have to be made again.
+        """
         rows = tuple(custom)
-        before, after = self._resources[len(self._builtin) :], rows
-        changed = [row for row in (*before, *after) if not (row in before and row in after)]
         self._resources = (*self._builtin, *rows)
         self._schemas = {row.gvk: row.openapi_schema for row in rows if row.openapi_schema}
-        for row in changed:
-            self._made.pop(f"v3/{row.group}/{row.version}", None)
+        for group, version in changed:
+            self._made.pop(f"v3/{group}/{version}", None)
         for name in ("v2", "v2-protobuf"):
             self._made.pop(name, None)
 

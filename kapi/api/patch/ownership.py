@@ -28,6 +28,7 @@ _MAIN_IGNORES = of_paths(("f:status",))
 _STATUS_IGNORES = of_paths(
     ("f:spec",), ("f:metadata", "f:deletionTimestamp"), ("f:metadata", "f:ownerReferences")
 )
+_CUSTOM_STATUS_IGNORES = of_paths(("f:spec",), ("f:metadata",))
 # The endpoints that put more back than most: nobody owns what a certificate request asks for.
 _SPECIAL_IGNORES = {
     ("CertificateSigningRequest", ""): of_paths(("f:spec",), ("f:status",)),
@@ -49,7 +50,7 @@ def ignored_fields(schema: KindSchema, subresource: str) -> FieldSet:
     if special is not None:
         return special
     if subresource == "status":
-        return _STATUS_IGNORES
+        return _CUSTOM_STATUS_IGNORES if schema.is_custom else _STATUS_IGNORES
     if not subresource and schema.status_is_separate:
         return _MAIN_IGNORES
     return NOTHING

@@ -31,8 +31,9 @@ class KindSchema:
     status_is_separate: bool = False
     """Is status written through its own subresource, so that other writes do not own it?"""
 
-    sorts_unknown: bool = False
-    """Are unknown fields told in the order of their names, as for custom resources?"""
+    is_custom: bool = False
+    """Is it a custom kind's? Unknown fields are then told in the order of their names, and a write
+    to status owns nothing of metadata."""
 
     @property
     def api_version(self) -> str:
@@ -50,7 +51,7 @@ class KindSchema:
         except Mismatch as mismatch:
             raise DecodeError(mismatch.text()) from None
         paths = [field_path(trail) for trail in unknown]
-        if self.sorts_unknown:
+        if self.is_custom:
             paths.sort()
         return [f'unknown field "{path}"' for path in paths]
 

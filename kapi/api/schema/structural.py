@@ -41,7 +41,7 @@ def structural_kind_schema(
     root = _node(schema or {"type": "object", "x-kubernetes-preserve-unknown-fields": True})
     _embed(root)
     return KindSchema(
-        group, version, kind, root, status_is_separate=status_is_separate, sorts_unknown=True
+        group, version, kind, root, status_is_separate=status_is_separate, is_custom=True
     )
 
 

@@ -103,8 +103,8 @@ def _accepted(definition: Object, others: Iterable[Object]) -> tuple[Object, Con
     """The names it gets: each wanted one that nobody else has, else the one it had before."""
     wanted: Object = definition["spec"]["names"]
     had: Object = (definition.get("status") or {}).get("acceptedNames") or {}
-    resources: set[str] = set()
-    kinds: set[str] = set()
+    resources: set[str | None] = set()
+    kinds: set[str | None] = set()
     for other in others:
         taken = (other.get("status") or {}).get("acceptedNames") or {}
         resources |= {taken.get("plural"), taken.get("singular"), *(taken.get("shortNames") or ())}

@@ -6,6 +6,7 @@ k8s.io/client-go `util/jsonpath` knows beyond that (unions, recursive descent, r
 several paths) is refused where a definition names it.
 """
 
+import operator
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,8 @@ class _Filter:
     operator: str
     literal: Any
 
+
+_ORDER = {"<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 
 Step = str | int | slice | _Filter
 
@@ -126,11 +129,6 @@ def _passes(item: Any, step: _Filter) -> bool:
     if step.operator == "!=":
         return bool(value != literal)
     try:
-        return {
-            "<": lambda: value < literal,
-            ">": lambda: value > literal,
-            "<=": lambda: value <= literal,
-            ">=": lambda: value >= literal,
-        }[step.operator]()
+        return bool(_ORDER[step.operator](value, literal))
     except TypeError:
         return False
