@@ -21,7 +21,8 @@ def include_object(value: str) -> str:
     """Check the includeObject parameter; empty means Metadata."""
     if value not in _INCLUDE:
         raise errors.BadRequest(
-            f'unrecognized includeObject value "{value}": must be "Object", "None" or "Metadata"'
+            f'Unable to convert to Table as requested: includeObject: Invalid value: "{value}": '
+            "must be 'Metadata', 'Object', 'None', or empty"
         )
     return value or "Metadata"
 

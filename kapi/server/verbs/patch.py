@@ -230,8 +230,13 @@ async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> N
     except errors.NotFound:
         if call.subresource is not None:
             raise
-        if metadata(applied).get("uid") or metadata(applied).get("resourceVersion"):
-            raise
+        uid = metadata(applied).pop("uid", None)
+        metadata(applied).pop("resourceVersion", None)
+        if uid:
+            problem = errors.invalid("metadata.uid", uid, "field is immutable")
+            raise errors.object_invalid(
+                call.resource.kind, call.resource.group, call.name, [problem, problem]
+            ) from None
         new = merged(None)
         if not metadata(new).get("name"):
             check_name(call, new)

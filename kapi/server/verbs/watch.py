@@ -189,7 +189,10 @@ def _watch_form(call: Call) -> Accepted:
     if form.media_type == PROTOBUF and form.as_kind == "Table":
         raise not_acceptable()
     if form.media_type == YAML or form.as_kind == "PartialObjectMetadataList":
-        raise not_acceptable()
+        raise errors.PlainNotAcceptable(
+            "only the following media types are accepted: application/json;stream=watch, "
+            "application/vnd.kubernetes.protobuf;stream=watch"
+        )
     return form
 
 
