@@ -119,3 +119,34 @@ async def test_yaml_is_served_on_request(api, five):
     answer = await api.admin("GET", f"{five}/a", headers={"accept": "application/yaml"})
     assert answer.headers["content-type"] == "application/yaml"
     assert "kind: ConfigMap" in answer.body
+
+
+async def test_large_answers_are_compressed_for_clients_on_other_machines(api, namespace):
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    body = {"metadata": {"name": "big"}, "data": {"k": "x" * 200_000}}
+    await api.admin("POST", path, body)
+    sizes = {}
+    for client in ("127.0.0.1", "192.0.2.7"):
+        sent = []
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        async def receive():
+            return {"type": "http.request", "body": b""}
+
+        scope = {
+            "type": "http",
+            "method": "GET",
+            "path": f"{path}/big",
+            "query_string": b"",
+            "headers": [(b"accept-encoding", b"gzip")],
+            "client": (client, 1),
+            "state": {"user": api.admin.transport._user},
+        }
+        await api.server.app(scope, receive, send)
+        headers = dict(sent[0]["headers"])
+        sizes[client] = len(sent[1]["body"])
+        assert (headers.get(b"content-encoding") == b"gzip") == (client != "127.0.0.1")
+        assert int(headers[b"content-length"]) == sizes[client]
+    assert sizes["192.0.2.7"] < sizes["127.0.0.1"] / 10

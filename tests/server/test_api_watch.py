@@ -1,6 +1,7 @@
 """Watches: what a client sees, in order, under its selector, and how a stream ends."""
 
 import asyncio
+
 import orjson
 import pytest
 
