@@ -52,7 +52,7 @@ class AdmissionFacts:
 
 def admit(pod: Object, facts: AdmissionFacts) -> Rejection | None:
     """The first objection, or None."""
-    for check in (_sysctls, _fit, _affinity, _ports, _taints, _operating_system):
+    for check in (_sysctls, _fit, _affinity, _ports, _taints, _features):
         found = check(pod, facts)
         if found is not None:
             return found
@@ -206,11 +206,15 @@ def _tolerates(toleration: Object, taint: Object) -> bool:
     )
 
 
-def _operating_system(pod: Object, facts: AdmissionFacts) -> Rejection | None:
+def _features(pod: Object, facts: AdmissionFacts) -> Rejection | None:
     name = (pod["spec"].get("os") or {}).get("name")
     if name and name != "linux":
         text = "Failed to admit pod as the OS field doesn't match node OS"
         return Rejection("PodOSNotSupported", text)
+    security = pod["spec"].get("securityContext") or {}
+    if security.get("supplementalGroupsPolicy") == "Strict":
+        text = "SupplementalGroupsPolicy=Strict is not supported in this node"
+        return Rejection("SupplementalGroupsPolicyNotSupported", text)
     label = labels_of(pod).get("kubernetes.io/os")
     if label and label != "linux":
         text = "Failed to admit pod as the `kubernetes.io/os` label doesn't match node label"

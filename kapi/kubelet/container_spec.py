@@ -23,7 +23,12 @@ from kapi.kubelet.network_files import hosts_file
 from kapi.kubelet.object_cache import CacheNotSynced
 from kapi.kubelet.qos import runtime_resources
 from kapi.kubelet.runtime.interface import ContainerSpec, Image, Mount
-from kapi.kubelet.security import NonRootViolation, check_non_root, security_spec
+from kapi.kubelet.security import (
+    NonRootViolation,
+    check_non_root,
+    effective,
+    security_spec,
+)
 from kapi.kubelet.service_environment import service_variables
 from kapi.kubelet.services import PodServices
 from kapi.kubelet.volumes.pod_volumes import MountedVolume
@@ -60,6 +65,7 @@ async def container_spec(services: PodServices, request: StartRequest) -> Contai
     pod, container = request.pod, request.container
     try:
         check_non_root(pod, container, request.image)
+        _check_app_armor(pod, container)
         environment = await _environment(services, request)
         mounts: list[Mount] = []
         marks = _labels(request)
@@ -85,6 +91,13 @@ async def container_spec(services: PodServices, request: StartRequest) -> Contai
         stdin_once=bool(container.get("stdinOnce")),
         process_namespace_of=request.process_namespace_of,
     )
+
+
+def _check_app_armor(pod: Object, container: Object) -> None:
+    """Docker applies its own profile where the host has AppArmor; others are not passed on."""
+    profile = effective(pod, container).get("appArmorProfile") or {}
+    if profile.get("type") == "Localhost":
+        raise BadConfiguration("kapi cannot apply AppArmor profiles of the host")
 
 
 def _labels(request: StartRequest) -> dict[str, str]:
@@ -134,6 +147,8 @@ async def _mounts(
     services: PodServices, request: StartRequest, environment: Mapping[str, str]
 ) -> list[Mount]:
     container = request.container
+    if container.get("volumeDevices"):
+        raise BadConfiguration("kapi cannot give raw block devices to containers")
     mounts = []
     for index, mount in enumerate(container.get("volumeMounts") or ()):
         volume = request.volumes.get(mount["name"])
@@ -141,6 +156,11 @@ async def _mounts(
             raise BadConfiguration(
                 f'cannot find volume "{mount["name"]}" to mount into container '
                 f'"{container["name"]}"'
+            )
+        if mount.get("recursiveReadOnly") == "Enabled":
+            raise BadConfiguration(
+                f'failed to resolve recursive read-only mode: volume "{mount["name"]}" requested '
+                "recursive read-only mode, but it is not supported by the runtime"
             )
         source = volume.path
         sub_path = _sub_path(mount, environment)

@@ -34,7 +34,7 @@ from kapi.kubelet.runtime.interface import (
     RuntimeFailure,
     RuntimeUnavailable,
 )
-from kapi.kubelet.sandbox_spec import sandbox_spec
+from kapi.kubelet.sandbox_spec import UnsupportedSandbox, sandbox_spec
 from kapi.kubelet.security import pod_name
 from kapi.kubelet.services import container_recorder, find_container, record_pod
 
@@ -192,7 +192,7 @@ class PodStarter:
             )
         except RuntimeUnavailable:
             raise
-        except (RuntimeFailure, HostnameTooLong) as error:
+        except (RuntimeFailure, HostnameTooLong, UnsupportedSandbox) as error:
             text = f"Failed to create pod sandbox: {error}"
             record_pod(services, state.pod, WARNING, "FailedCreatePodSandBox", text)
             return None

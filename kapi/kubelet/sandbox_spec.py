@@ -9,11 +9,19 @@ from kapi.kubelet.network_files import Resolver, kernel_hostname
 from kapi.kubelet.runtime.interface import SandboxSpec
 
 
+class UnsupportedSandbox(ValueError):
+    """The pod asks for namespaces that no runtime here can make."""
+
+
 def sandbox_spec(
     pod: Object, attempt: int, resolver: Resolver, hostname: str, cluster_domain: str
 ) -> SandboxSpec:
-    """`hostname` is the node's, for hostNetwork pods. Raises HostnameTooLong."""
+    """`hostname` is for pods on the host network. Raises HostnameTooLong, UnsupportedSandbox."""
     spec = pod["spec"]
+    if spec.get("hostUsers") is False:
+        raise UnsupportedSandbox(
+            "can't set `spec.hostUsers: false`, runtime does not support user namespaces"
+        )
     host_network = bool(spec.get("hostNetwork"))
     marks = {**labels.pod_labels(pod), labels.ATTEMPT: str(attempt)}
     if host_network:

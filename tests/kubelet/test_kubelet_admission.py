@@ -126,3 +126,10 @@ def test_sysctls() -> None:
 def test_another_operating_system() -> None:
     found = verdict(pod(os={"name": "windows"}))
     assert found and found[0] == "PodOSNotSupported"
+
+
+def test_features_the_node_lacks() -> None:
+    assert verdict(pod(securityContext={"supplementalGroupsPolicy": "Strict"})) == (
+        "SupplementalGroupsPolicyNotSupported",
+        "SupplementalGroupsPolicy=Strict is not supported in this node",
+    )
