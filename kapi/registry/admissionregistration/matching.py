@@ -10,6 +10,7 @@ from kapi.api.errors import FieldError, duplicate, invalid, not_supported, requi
 from kapi.api.names import path_segment_errors
 from kapi.api.object import Object
 from kapi.api.selectors import validate_label_selector
+from kapi.registry.expressions import expression_errors
 from kapi.registry.fields import complaints, one_of, qualified_name
 
 FAILURE_POLICIES = ("Fail", "Ignore")
@@ -17,6 +18,8 @@ MATCH_POLICIES = ("Equivalent", "Exact")
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
 _MOST_CONDITIONS = 64
+REQUEST_VARIABLES = ("object", "oldObject", "request", "authorizer")
+"""What CEL conditions may always use."""
 
 
 def default_rules(rules: Sequence[Object] | None) -> None:
@@ -129,17 +132,23 @@ def _resources(resources: list[str], path: str) -> list[FieldError]:
     return errors
 
 
-def match_conditions(conditions: list[Object] | None, path: str) -> list[FieldError]:
-    """Their CEL expressions are not compiled: only an empty one is refused."""
+def match_conditions(
+    conditions: list[Object] | None, path: str, variables: tuple[str, ...] = REQUEST_VARIABLES
+) -> list[FieldError]:
+    """Complaints about CEL conditions over `variables`."""
     conditions = conditions or []
-    errors: list[FieldError] = []
     if len(conditions) > _MOST_CONDITIONS:
-        errors.append(too_many(path, len(conditions), _MOST_CONDITIONS))
+        return [too_many(path, len(conditions), _MOST_CONDITIONS)]
+    errors: list[FieldError] = []
     seen: set[Any] = set()
     for index, condition in enumerate(conditions):
         own = f"{path}[{index}]"
-        if not str(condition.get("expression") or "").strip():
-            errors.append(required(f"{own}.expression"))
+        expression = str(condition.get("expression") or "").strip()
+        errors += (
+            expression_errors(expression, variables, ("bool",), f"{own}.expression")
+            if expression
+            else [required(f"{own}.expression")]
+        )
         name = condition.get("name")
         if not name:
             errors.append(required(f"{own}.name"))

@@ -1,7 +1,6 @@
 """ValidatingAdmissionPolicy and MutatingAdmissionPolicy.
 
-CEL expressions are stored as they come: of their content only emptiness is judged. Source:
-k8s.io/kubernetes `pkg/apis/admissionregistration/validation/validation.go`.
+Source: k8s.io/kubernetes `pkg/apis/admissionregistration/validation/validation.go`.
 """
 
 import re
@@ -13,12 +12,16 @@ from kapi.api.names import dns1035_label_errors, dns_subdomain_errors, qualified
 from kapi.api.object import Object, name_of
 from kapi.registry.admissionregistration import matching
 from kapi.registry.cells import UNSET
+from kapi.registry.expressions import expression_errors
 from kapi.registry.fields import complaints
 from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, RequestContext, Strategy, age
 
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge")
 _REINVOCATION = ("IfNeeded", "Never")
-_PATCH_TYPES = {"ApplyConfiguration": "applyConfiguration", "JSONPatch": "jsonPatch"}
+_PATCH_TYPES = {
+    "ApplyConfiguration": ("applyConfiguration", "Object"),
+    "JSONPatch": ("jsonPatch", "list(JSONPatch)"),
+}
 _MOST_ANNOTATIONS = 20
 _LONGEST_VALUE_EXPRESSION = 5 * 1024
 _NOT_EMPTY = "must be non-empty if specified"
@@ -68,8 +71,8 @@ class ValidatingAdmissionPolicyStrategy(Strategy):
             fields = ("spec.validations", "spec.auditAnnotations")
             return errors + [required(field, text) for field in fields]
         for index, item in enumerate(validations or ()):
-            errors += _validation(item, f"spec.validations[{index}]")
-        return errors + _audit_annotations(name_of(obj), annotations or [])
+            errors += _validation(spec, item, f"spec.validations[{index}]")
+        return errors + _audit_annotations(spec, name_of(obj))
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         count = len((obj.get("spec") or {}).get("validations") or ())
@@ -102,7 +105,7 @@ class MutatingAdmissionPolicyStrategy(Strategy):
         if not mutations:
             errors.append(required("spec.mutations", "mutations must contain at least one item"))
         for index, item in enumerate(mutations):
-            errors += _mutation(item, f"spec.mutations[{index}]")
+            errors += _mutation(spec, item, f"spec.mutations[{index}]")
         policy = spec.get("reinvocationPolicy")
         return errors + matching.supported(policy, _REINVOCATION, "spec.reinvocationPolicy")
 
@@ -123,6 +126,21 @@ def _param_kind_cell(obj: Object) -> str:
     return f"{kind.get('apiVersion', '')}/{kind.get('kind', '')}" if kind else UNSET
 
 
+def _variables(spec: Object, *, authorizer: bool = True) -> tuple[str, ...]:
+    """What the expressions of a policy may use, beside its own variables."""
+    found = ["object", "oldObject", "request", "namespaceObject"]
+    if authorizer:
+        found.append("authorizer")
+    if spec.get("paramKind") is not None:
+        found.append("params")
+    return tuple(found)
+
+
+def _all_variables(spec: Object, *, authorizer: bool = True) -> tuple[str, ...]:
+    own = ("variables",) if spec.get("variables") else ()
+    return _variables(spec, authorizer=authorizer) + own
+
+
 def _shared(spec: Object) -> list[FieldError]:
     """What both kinds of policy have."""
     errors = matching.supported(
@@ -137,9 +155,11 @@ def _shared(spec: Object) -> list[FieldError]:
         errors += matching.match_resources(constraints, "spec.matchConstraints")
         if not constraints.get("resourceRules"):
             errors.append(required("spec.matchConstraints.resourceRules"))
-    errors += matching.match_conditions(spec.get("matchConditions"), "spec.matchConditions")
+    known = _variables(spec)
+    errors += matching.match_conditions(spec.get("matchConditions"), "spec.matchConditions", known)
     for index, item in enumerate(spec.get("variables") or ()):
-        errors += _variable(item, f"spec.variables[{index}]")
+        earlier = ("variables",) if index else ()
+        errors += _variable(item, known + earlier, f"spec.variables[{index}]")
     return errors
 
 
@@ -171,11 +191,17 @@ def _param_version(api_version: str, path: str) -> list[FieldError]:
     return errors
 
 
-def _expression(value: Any, path: str, detail: str = "") -> list[FieldError]:
-    return [] if str(value or "").strip() else [required(path, detail)]
+def _expression(
+    value: Any, variables: tuple[str, ...], wanted: tuple[str, ...], path: str, detail: str = ""
+) -> list[FieldError]:
+    """Complaints about an expression that must be there."""
+    text = str(value or "").strip()
+    if not text:
+        return [required(path, detail)]
+    return expression_errors(text, variables, wanted, path)
 
 
-def _variable(variable: Object, path: str) -> list[FieldError]:
+def _variable(variable: Object, known: tuple[str, ...], path: str) -> list[FieldError]:
     name = str(variable.get("name") or "")
     errors: list[FieldError] = []
     if not name.strip():
@@ -183,18 +209,23 @@ def _variable(variable: Object, path: str) -> list[FieldError]:
     elif not _CEL_IDENTIFIER.fullmatch(name) or name in _CEL_RESERVED:
         errors.append(invalid(f"{path}.name", name, "must be a valid CEL identifier"))
     text = "expression is not specified"
-    return errors + _expression(variable.get("expression"), f"{path}.expression", text)
+    return errors + _expression(variable.get("expression"), known, (), f"{path}.expression", text)
 
 
-def _validation(item: Object, path: str) -> list[FieldError]:
+def _validation(spec: Object, item: Object, path: str) -> list[FieldError]:
     text = "expression is not specified"
-    errors = _expression(item.get("expression"), f"{path}.expression", text)
-    for field in ("messageExpression", "message"):
-        value = item.get(field) or ""
-        if value and not value.strip():
-            errors.append(invalid(f"{path}.{field}", value, _NOT_EMPTY))
-    message = item.get("message") or ""
-    if "\n" in message.strip():
+    known = _all_variables(spec)
+    errors = _expression(item.get("expression"), known, ("bool",), f"{path}.expression", text)
+    message, formula = item.get("message") or "", item.get("messageExpression") or ""
+    if formula and not formula.strip():
+        errors.append(invalid(f"{path}.messageExpression", formula, _NOT_EMPTY))
+    elif formula:
+        known = _all_variables(spec, authorizer=False)
+        own = f"{path}.messageExpression"
+        errors += expression_errors(formula.strip(), known, ("string",), own)
+    if message and not message.strip():
+        errors.append(invalid(f"{path}.message", message, _NOT_EMPTY))
+    elif "\n" in message.strip():
         errors.append(invalid(f"{path}.message", message, "must not contain line breaks"))
     reason = item.get("reason")
     if reason is not None and reason not in _REASONS:
@@ -202,7 +233,8 @@ def _validation(item: Object, path: str) -> list[FieldError]:
     return errors
 
 
-def _audit_annotations(policy: str, annotations: list[Object]) -> list[FieldError]:
+def _audit_annotations(spec: Object, policy: str) -> list[FieldError]:
+    annotations = spec.get("auditAnnotations") or []
     errors: list[FieldError] = []
     if len(annotations) > _MOST_ANNOTATIONS:
         text = f"must not have more than {_MOST_ANNOTATIONS} auditAnnotations"
@@ -215,17 +247,20 @@ def _audit_annotations(policy: str, annotations: list[Object]) -> list[FieldErro
         if key in seen:
             errors.append(duplicate(f"{path}.key", key))
         seen.add(key)
-        expression = str(item.get("valueExpression") or "").strip()
-        errors += _expression(
-            expression, f"{path}.valueExpression", "valueExpression is not specified"
-        )
-        if len(expression.encode()) > _LONGEST_VALUE_EXPRESSION:
-            text = f"must not exceed {_LONGEST_VALUE_EXPRESSION} bytes in length"
-            errors.append(required(f"{path}.valueExpression", text))
+        errors += _value_expression(spec, item.get("valueExpression"), f"{path}.valueExpression")
     return errors
 
 
-def _mutation(item: Object, path: str) -> list[FieldError]:
+def _value_expression(spec: Object, value: Any, path: str) -> list[FieldError]:
+    if len(str(value or "").strip().encode()) > _LONGEST_VALUE_EXPRESSION:
+        text = f"must not exceed {_LONGEST_VALUE_EXPRESSION} bytes in length"
+        return [required(path, text)]
+    wanted = ("string", "null_type")
+    text = "valueExpression is not specified"
+    return _expression(value, _all_variables(spec), wanted, path, text)
+
+
+def _mutation(spec: Object, item: Object, path: str) -> list[FieldError]:
     """Exactly the patch that patchType names."""
     patch_type = item.get("patchType")
     if not patch_type:
@@ -233,14 +268,15 @@ def _mutation(item: Object, path: str) -> list[FieldError]:
     if patch_type not in _PATCH_TYPES:
         return [not_supported(f"{path}.patchType", patch_type, tuple(_PATCH_TYPES))]
     errors: list[FieldError] = []
-    wanted = _PATCH_TYPES[patch_type]
-    if item.get(wanted) is None:
+    field, result = _PATCH_TYPES[patch_type]
+    if item.get(field) is None:
         text = f"must be specified when patchType is {patch_type}"
-        errors.append(required(f"{path}.{wanted}", text))
+        errors.append(required(f"{path}.{field}", text))
     else:
-        errors += _expression(item[wanted].get("expression"), f"{path}.{wanted}.expression")
-    for field in _PATCH_TYPES.values():
-        if field != wanted and item.get(field) is not None:
+        expression, own = item[field].get("expression"), f"{path}.{field}.expression"
+        errors += _expression(expression, _all_variables(spec), (result,), own)
+    for other, _result in _PATCH_TYPES.values():
+        if other != field and item.get(other) is not None:
             text = f"must not be specified when patchType is {patch_type}"
-            errors.append(invalid(f"{path}.{field}", f"{{{field}}}", text))
+            errors.append(invalid(f"{path}.{other}", f"{{{other}}}", text))
     return errors

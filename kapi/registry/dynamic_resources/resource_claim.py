@@ -115,13 +115,14 @@ class ResourceClaimTemplateStrategy(Strategy):
 
 
 def _immutable(obj: Object, old: Object, kind: str) -> list[FieldError]:
-    new, before = obj.get("spec") or {}, old.get("spec") or {}
-    if new == before:
-        return []
-    shown = internal_form(new, kind, INTERNAL_TYPES)
-    if new.get("metadata"):
-        shown = {**new["metadata"], **shown}
-    return [invalid("spec", shown, IMMUTABLE)]
+    new, before = _internal(obj, kind), _internal(old, kind)
+    return [] if new == before else [invalid("spec", new, IMMUTABLE)]
+
+
+def _internal(obj: Object, kind: str) -> Object:
+    """The spec in the form messages quote: absence and null are the same there."""
+    spec = obj.get("spec") or {}
+    return {**(spec.get("metadata") or {}), **internal_form(spec, kind, INTERNAL_TYPES)}
 
 
 async def _judge_admin_access(

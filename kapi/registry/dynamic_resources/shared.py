@@ -17,6 +17,7 @@ from kapi.api.errors import (
 )
 from kapi.api.names import c_identifier_errors, label_value_errors, qualified_name_errors
 from kapi.api.object import Object
+from kapi.registry.expressions import device_selector_errors
 from kapi.registry.fields import complaints, dns_subdomain
 
 MOST_SELECTORS = 32
@@ -58,7 +59,9 @@ def selector(item: Object, path: str) -> list[FieldError]:
     expression = str(cel.get("expression") or "")
     if len(expression.encode()) > _LONGEST_EXPRESSION:
         return [too_long(f"{path}.cel.expression", _LONGEST_EXPRESSION)]
-    return [] if expression else [required(f"{path}.cel.expression")]
+    if not expression:
+        return [required(f"{path}.cel.expression")]
+    return device_selector_errors(expression, f"{path}.cel.expression")
 
 
 def configuration(item: Object, path: str) -> list[FieldError]:
