@@ -12,7 +12,7 @@ from harness import Client, Cluster, CommandFailed, eventually
 from meaning import assert_holds, columns
 
 _NAMESPACE = "get-these"
-_UNKNOWN_FIELD = "\"data.weight\" is not a known field selector"
+_UNKNOWN_FIELD = '"data.weight" is not a known field selector'
 _OBJECTS = """
 apiVersion: v1
 kind: ConfigMap
