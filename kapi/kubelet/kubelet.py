@@ -331,18 +331,20 @@ class Kubelet:
     async def _remove_orphan_directories(self, running: set[str]) -> None:
         if not self.config.manage_volumes:
             return
-        keep = running | set(self._workers)
         root = Path(self.config.data_dir) / "pods"
 
-        def remove() -> None:
-            for directory in root.iterdir() if root.exists() else ():
-                if directory.name not in keep:
-                    remove_pod_directory(directory)
+        def present() -> list[Path]:
+            return list(root.iterdir()) if root.exists() else []
 
-        try:
-            await env.in_thread(remove)
-        except OSError as error:
-            _log.warning("directories of finished pods: %s", error)
+        # First what is there, then who is known: a pod is known before its directory is made,
+        # so that one which arrives in between is never taken for an orphan.
+        for directory in await env.in_thread(present):
+            if directory.name in running or directory.name in self._workers:
+                continue
+            try:
+                await env.in_thread(remove_pod_directory, directory)
+            except OSError as error:
+                _log.warning("directory of finished pod %s: %s", directory.name, error)
 
 
 def _shown(worker: PodWorker) -> Object:
