@@ -22,6 +22,8 @@ from kapi.registry.batch.cron_job import CronJobStrategy
 from kapi.registry.batch.job import JobStrategy
 from kapi.registry.coordination.lease import LeaseStrategy
 from kapi.registry.core import pod as pods
+from kapi.registry.core.component_status import DEPRECATION as COMPONENT_STATUS_DEPRECATION
+from kapi.registry.core.component_status import ComponentStatusStrategy
 from kapi.registry.core.config_map import ConfigMapStrategy
 from kapi.registry.core.endpoints import DEPRECATION as ENDPOINTS_DEPRECATION
 from kapi.registry.core.endpoints import EndpointsStrategy
@@ -99,6 +101,10 @@ def _core_cluster() -> tuple[Resource, ...]:
     return (
         Resource(
             "", "v1", "Binding", "bindings", True, Strategy(), verbs=sub.CREATE, create_only=True
+        ),
+        Resource(
+            "", "v1", "ComponentStatus", "componentstatuses", False, ComponentStatusStrategy(), "",
+            ("cs",), verbs=("get", "list"), deprecation=COMPONENT_STATUS_DEPRECATION,
         ),
         Resource("", "v1", "ConfigMap", "configmaps", True, ConfigMapStrategy(), "", ("cm",)),
         Resource(

@@ -13,6 +13,7 @@ from kapi.registry.resource import Resource
 from kapi.registry.store import Backing, GenericStore
 from kapi.registry.table import builtin_resources
 from kapi.server.bootstrap import bootstrap
+from kapi.server.bootstrap_extensions import bootstrap_extensions
 from kapi.server.call import Api
 from kapi.server.chain import build_chain
 from kapi.server.config import ApiServerConfig
@@ -87,6 +88,7 @@ class ApiServer:
         await self.cache.start()
         self._custom.start()
         await bootstrap(self.api)
+        await bootstrap_extensions(self.api)
         # Roles are judged as the cache has them: before it does, everybody would be refused.
         await self.cache.wait_for(await self._store.current_revision(), _START_SECONDS)
         self._ready = True

@@ -11,6 +11,7 @@ from kapi.server.discovery import Discovery
 from kapi.server.exchange import Exchange
 from kapi.server.request_info import RequestInfo
 from kapi.server.verbs.binding import create_binding, create_legacy_binding
+from kapi.server.verbs.component_status import get_component_status, list_component_statuses
 from kapi.server.verbs.create import create
 from kapi.server.verbs.delete import delete, delete_collection
 from kapi.server.verbs.eviction import create_eviction
@@ -34,6 +35,10 @@ _VERBS: dict[str, Verb] = {
     "patch": patch,
     "delete": delete,
     "deletecollection": delete_collection,
+}
+_COMPUTED: dict[tuple[str, str], Verb] = {
+    ("componentstatuses", "get"): get_component_status,
+    ("componentstatuses", "list"): list_component_statuses,
 }
 _SCALE: dict[str, Verb] = {"get": get_scale, "update": update_scale, "patch": patch_scale}
 _STORE: dict[str, Verb] = {"get": get, "update": update, "patch": patch}
@@ -117,7 +122,7 @@ class Router:
             answer = create_legacy_binding if row.plural == "bindings" else create_review
             await answer(Call(exchange, self._api, store))
             return
-        verb = _VERBS.get(info.verb)
+        verb = _COMPUTED.get((row.qualified, info.verb)) or _VERBS.get(info.verb)
         if verb is None or info.verb not in row.verbs:
             raise wrong_method()
         await verb(Call(exchange, self._api, store))

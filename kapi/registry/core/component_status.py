@@ -25,8 +25,8 @@ class ComponentStatusStrategy(Strategy):
         status, message, error = "Unknown", "", ""
         for condition in obj.get("conditions") or ():
             if condition.get("type") == "Healthy":
-                healthy = condition.get("status") == "True"
-                status = "Healthy" if healthy else "Unhealthy"
+                found = str(condition.get("status"))
+                status = {"True": "Healthy", "False": "Unhealthy"}.get(found, "Unknown")
                 message, error = condition.get("message") or "", condition.get("error") or ""
                 break
         return [name_of(obj), status, message, error, age(obj, now)]
