@@ -23,6 +23,7 @@ class StatusStrategy(Strategy):
         self.columns = main.columns
         self.allow_unconditional_update = main.allow_unconditional_update
         self.has_generation = main.has_generation
+        self.qualified_finalizers = main.qualified_finalizers
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         return self.main.name_errors(name, prefix=prefix)

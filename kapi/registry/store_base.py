@@ -195,6 +195,7 @@ class StoreBase:
             metadata(obj),
             namespaced=self.resource.namespaced,
             name_errors=lambda name, prefix: strategy.name_errors(name, prefix=prefix),
+            qualified_finalizers=strategy.qualified_finalizers,
         )
 
     def _meta_update_errors(self, new: Object, old: Object) -> list[FieldError]:

@@ -157,6 +157,9 @@ class Strategy:
     returns_deleted_object = False
     """Does DELETE answer with the object instead of a Status?"""
 
+    qualified_finalizers = True
+    """Must finalizers without a domain be Kubernetes' own? Not those of custom kinds."""
+
     columns: tuple[Column, ...] = (NAME_COLUMN, CREATED_COLUMN)
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:

@@ -24,6 +24,7 @@ class CustomResourceDefinitionStrategy(Strategy):
     allow_unconditional_update = False
     deletes_in_two_steps = True
     returns_deleted_object = True
+    qualified_finalizers = False
 
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """The name follows from spec, and is judged with it."""

@@ -12,6 +12,7 @@ from typing import Any
 from kapi.api import errors
 from kapi.api.errors import FieldError, invalid
 from kapi.api.object import Object, metadata
+from kapi.api.object_meta import STANDARD_FINALIZERS
 from kapi.registry.custom.columns import Columns, printed
 from kapi.registry.custom.invariants import validate_embedded, validate_lists
 from kapi.registry.custom.json_path import JsonPath
@@ -54,6 +55,7 @@ class CustomStrategy(Strategy):
 
     allow_unconditional_update = False
     has_generation = True
+    qualified_finalizers = False
 
     def __init__(self, facts: VersionFacts) -> None:
         self.facts = facts
@@ -88,6 +90,16 @@ class CustomStrategy(Strategy):
             found += validate_schema(schema, obj["status"], Place("status", ""), old.get("status"))
         found += self._scale_errors(obj, only="statusReplicasPath")
         return found + self._invariants(obj) + self._by_rules(obj, old, found)
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        """Of new finalizers that another writer might use for something else."""
+        before = metadata(old).get("finalizers") or () if old else ()
+        return [
+            f'metadata.finalizers: "{name}": prefer a domain-qualified finalizer name including a '
+            "path (/) to avoid accidental conflicts with other finalizer writers"
+            for name in metadata(obj).get("finalizers") or ()
+            if "/" not in name and name not in before and name not in STANDARD_FINALIZERS
+        ]
 
     def _by_schema(self, obj: Object, old: Object) -> list[FieldError]:
         schema = self.facts.schema
