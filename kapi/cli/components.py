@@ -6,6 +6,7 @@ Imports are inside the functions, as a process pays only for what it runs.
 import logging
 import socket
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,16 @@ _BRIDGE_POLL_SECONDS = 0.1
 _ADDON_RETRY_SECONDS = 5.0
 
 
+@cache
+def _identity() -> str:
+    """This process in leader election, in upstream's form.
+
+    A component that lost its lease (the store was away) and is run again in the same process takes
+    it back at once; with a new name it would wait for its own lease to expire.
+    """
+    return f"{socket.gethostname()}_{env.uuid4()}"
+
+
 async def run_controllers(
     client_for: Callable[[str], Client],
     settings: ClusterSettings,
@@ -39,18 +50,14 @@ async def run_controllers(
         cluster_cidr=settings.cluster_cidr,
         service_cidr=settings.service_cidr,
         leader_elect=leader_elect,
-        host=socket.gethostname(),
+        identity=_identity(),
     )
     await ControllerManager(client_for, options).run()
 
 
 async def run_scheduler(client: Client, *, leader_elect: bool) -> None:
     """The scheduler. Raises LeadershipLost if it loses its lease."""
-    from kapi.client.leader_election import (
-        LeaderElection,
-        LeaderElectionConfig,
-        with_identity,
-    )
+    from kapi.client.leader_election import LeaderElection, LeaderElectionConfig
     from kapi.scheduler.scheduler import Scheduler
 
     async def lead() -> None:
@@ -59,8 +66,7 @@ async def run_scheduler(client: Client, *, leader_elect: bool) -> None:
     if not leader_elect:
         await lead()
         return
-    config = LeaderElectionConfig(name="kube-scheduler", identity="")
-    config = with_identity(config, socket.gethostname())
+    config = LeaderElectionConfig(name="kube-scheduler", identity=_identity())
     await LeaderElection(client, config).run(lead)
 
 

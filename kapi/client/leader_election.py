@@ -7,7 +7,7 @@ holder's timestamps, so clocks need not agree.
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from kapi import env
@@ -177,8 +177,3 @@ class LeaderElection:
         lease = {**self._seen, "kind": LEASES.kind, "apiVersion": LEASES.api_version}
         message = f"{self._config.identity} {what}"
         self._recorder.event(lease, NORMAL, "LeaderElection", message)
-
-
-def with_identity(config: LeaderElectionConfig, host: str) -> LeaderElectionConfig:
-    """The configuration with upstream's form of identity, `<host>_<uuid>`."""
-    return replace(config, identity=f"{host}_{env.uuid4()}")

@@ -8,7 +8,7 @@ from kapi import env
 from kapi.client.client import Client
 from kapi.client.events import EventRecorder
 from kapi.client.informers import Informers
-from kapi.client.leader_election import LeaderElection, LeaderElectionConfig, with_identity
+from kapi.client.leader_election import LeaderElection, LeaderElectionConfig
 from kapi.controllers.context import Controller, ControllerContext
 from kapi.controllers.deployment.controller import NAME as DEPLOYMENT
 from kapi.controllers.deployment.controller import DeploymentController
@@ -57,8 +57,8 @@ class ControllerManagerOptions:
     node_monitor_grace_seconds: float = GRACE_SECONDS
     terminated_pod_threshold: int = TERMINATED_THRESHOLD
     leader_elect: bool = False
-    host: str = "localhost"
-    """Part of the identity in leader election."""
+    identity: str = "localhost"
+    """Of this process in leader election."""
 
 
 class ControllerManager:
@@ -85,8 +85,7 @@ class ControllerManager:
         if not self._options.leader_elect:
             await self._lead()
             return
-        config = LeaderElectionConfig(name=MANAGER, identity="")
-        config = with_identity(config, self._options.host)
+        config = LeaderElectionConfig(name=MANAGER, identity=self._options.identity)
         recorder = EventRecorder(self._client, MANAGER)
         self._recorders.append(recorder)
         await LeaderElection(self._client, config, recorder).run(self._lead)
