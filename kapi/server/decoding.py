@@ -206,6 +206,11 @@ async def read_object(
     mode = field_validation(exchange)
     body = await exchange.body()
     content_type = exchange.header(b"content-type")
+    if custom is not None and body_media_type(content_type) == PROTOBUF:
+        raise errors.UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json, application/yaml"
+        )
     obj = parse_object(body, content_type, gvk)
     if obj.get("apiVersion") in also:
         obj["apiVersion"] = gvk.api_version

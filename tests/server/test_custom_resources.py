@@ -367,3 +367,27 @@ async def test_a_server_that_starts_serves_what_was_defined_before(api, served):
     finally:
         await other.stop()
     assert (await api.admin("GET", widgets(served, "b"))).status == 200
+
+
+async def test_defaults_belong_to_whoever_creates_the_object(api, namespace):
+    whole = version()
+    whole["schema"]["openAPIV3Schema"]["properties"]["spec"]["default"] = {}
+    await establish(api, definition(whole))
+    body = widget()
+    del body["spec"]
+    answer = await api.admin("POST", widgets(namespace), body)
+    assert answer.body["spec"] == {"size": 3}
+    (books,) = answer.body["metadata"]["managedFields"]
+    assert books["fieldsV1"] == {"f:spec": {".": {}, "f:size": {}}}
+
+
+async def test_a_custom_kind_has_no_protobuf_form(api, served):
+    headers = {"content-type": "application/vnd.kubernetes.protobuf"}
+    answer = await api.admin("POST", widgets(served), b"k8s\x00", headers)
+    assert answer.status == 415
+
+
+async def test_apply_refuses_fields_the_schema_does_not_have(api, served):
+    body = orjson.dumps(widget(zzz=1))
+    answer = await api.admin("PATCH", widgets(served, "a"), body, APPLY, fieldManager="m")
+    assert answer.message.endswith(".spec.zzz: field not declared in schema")

@@ -68,11 +68,13 @@ def without_books(obj: Object) -> Object:
 def empty_object(schema: KindSchema) -> Object:
     """What an object is before anything is written into it: Go's zero value of the type.
 
+    Custom kinds have no Go type: nothing is there, and defaults belong to whoever writes first.
     Shared by all callers, who only compare with it and merge into copies.
     """
     obj: Object = {"apiVersion": schema.api_version, "kind": schema.kind}
-    schema.default(obj)
-    _add_nulls(obj, schema.root)
+    if not schema.is_custom:
+        schema.default(obj)
+        _add_nulls(obj, schema.root)
     return obj
 
 
