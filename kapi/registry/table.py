@@ -7,10 +7,7 @@ kind means a strategy in its group's folder, a row here, and a sample in the con
 from kapi.api.object import GroupVersionKind
 from kapi.registry import extension_rows as extensions
 from kapi.registry import subresources as sub
-from kapi.registry.apiextensions.custom_resource_definition import (
-    CustomResourceDefinitionStatusStrategy,
-    CustomResourceDefinitionStrategy,
-)
+from kapi.registry.apiextensions.custom_resource_definition import CustomResourceDefinitionStrategy
 from kapi.registry.apps.controller_revision import ControllerRevisionStrategy
 from kapi.registry.apps.daemon_set import DaemonSetStrategy
 from kapi.registry.apps.deployment import DeploymentStrategy
@@ -334,11 +331,10 @@ def _storage() -> tuple[Resource, ...]:
 
 def _custom_resource_definitions() -> Resource:
     strategy = CustomResourceDefinitionStrategy()
-    status = CustomResourceDefinitionStatusStrategy(strategy)
     return Resource(
         "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions",
         False, strategy, "", ("crd", "crds"), ("api-extensions",),
-        subresources=(Subresource("status", "store", sub.STATUS_VERBS, strategy=status),),
+        subresources=(sub.status(strategy),),
     )  # fmt: skip
 
 

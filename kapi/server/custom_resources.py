@@ -95,9 +95,8 @@ class CustomResources:
 
     def __init__(self, api: Api, cache: WatchCache, served: Served) -> None:
         self._api, self._cache, self._served = api, cache, served
-        store = api.store_of(DEFINITIONS)
-        self._definitions: GenericStore = store
-        self._prefix = store.resource.prefix
+        self._status = served.router.subresource_store(DEFINITIONS, "v1", "status")
+        self._prefix = self._status.resource.prefix
         self._signatures: dict[str, object] = {}
         self._cleaning: set[str] = set()
         self._tasks = env.TaskScope()
@@ -174,9 +173,8 @@ class CustomResources:
         async def build(old: Object) -> Object:
             return {**old, "status": status}
 
-        store = self._served.router.subresource_store(DEFINITIONS, "v1", "status")
         try:
-            await store.update(_context(), name, build)
+            await self._status.update(_context(), name, build)
         except errors.NotFound:
             return True
         except errors.ApiError as error:
@@ -293,7 +291,8 @@ class CustomResources:
             return old
 
         try:
-            await self._definitions.update(_context(), name, build)
+            # Through status, which is not judged: an invalid definition must be able to go too.
+            await self._status.update(_context(), name, build)
         except errors.NotFound:
             return
 

@@ -391,3 +391,17 @@ async def test_apply_refuses_fields_the_schema_does_not_have(api, served):
     body = orjson.dumps(widget(zzz=1))
     answer = await api.admin("PATCH", widgets(served, "a"), body, APPLY, fieldManager="m")
     assert answer.message.endswith(".spec.zzz: field not declared in schema")
+
+
+async def test_a_definition_that_became_invalid_can_still_go(api, served):
+    path = f"{DEFINITIONS}/{NAME}"
+    answer = await api.admin(
+        "PATCH", f"{path}/status", {"status": {"storedVersions": ["zz"]}}, MERGE
+    )
+    assert answer.status == 200
+    await api.admin("DELETE", path)
+
+    async def definition_is_gone():
+        return (await api.admin("GET", path)).status
+
+    await eventually(definition_is_gone, 404)

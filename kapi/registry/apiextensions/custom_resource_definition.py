@@ -1,4 +1,4 @@
-"""CustomResourceDefinition: defaults, what users may not choose, and its status endpoint.
+"""CustomResourceDefinition: its defaults, and what users may not choose.
 
 Source: k8s.io/apiextensions-apiserver `pkg/registry/customresourcedefinition` and
 `pkg/apis/apiextensions/v1/defaults.go`.
@@ -6,18 +6,17 @@ Source: k8s.io/apiextensions-apiserver `pkg/registry/customresourcedefinition` a
 
 from kapi import env
 from kapi.api.errors import FieldError
-from kapi.api.object import Object, metadata
+from kapi.api.object import Object
 from kapi.registry.apiextensions.conditions import begin_termination
 from kapi.registry.apiextensions.definition_validation import (
     validate_definition,
     validate_definition_update,
 )
-from kapi.registry.status import StatusStrategy
 from kapi.registry.strategy import RequestContext, Strategy
 
 
 class CustomResourceDefinitionStrategy(Strategy):
-    """The main endpoint."""
+    """Labels and finalizers may be written through status too: upstream does not reset them."""
 
     has_status = True
     has_generation = True
@@ -80,19 +79,6 @@ class CustomResourceDefinitionStrategy(Strategy):
 
     def on_deletion(self, obj: Object) -> None:
         begin_termination(obj, env.timestamp())
-
-
-class CustomResourceDefinitionStatusStrategy(StatusStrategy):
-    """The status endpoint; metadata stays as it was, but for who owns it."""
-
-    def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
-        super().prepare_for_update(ctx, obj, old)
-        meta, before = metadata(obj), metadata(old)
-        for key in ("annotations", "labels", "finalizers", "ownerReferences"):
-            if key in before:
-                meta[key] = before[key]
-            else:
-                meta.pop(key, None)
 
 
 def _storage_versions(obj: Object) -> list[str]:
