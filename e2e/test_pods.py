@@ -260,6 +260,9 @@ def test_what_cannot_start_says_why_and_is_tried_at_leisure(kubectl: Client) -> 
     kubectl.apply(_pod("no-program", nothing))
     eventually(lambda: "ErrImageNeverPull" in kubectl("get", "pods"))
     eventually(lambda: "/no/such" in kubectl("get", "events"))
+    for command in (("exec", "no-image", "--", "ls"), ("attach", "no-image")):
+        refused = kubectl.run(*command, check=False)
+        assert 'container "no-image" in pod "no-image" is waiting to start' in refused.stderr
     before = _times_seen(kubectl)
     time.sleep(3)
     for message, times in _times_seen(kubectl).items():

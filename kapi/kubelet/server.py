@@ -18,7 +18,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket
 
 from kapi import env
-from kapi.api.errors import ApiError, BadRequest, NotFound
+from kapi.api.errors import ApiError, BadRequest, InternalError, NotFound
 from kapi.api.object import Object, uid_of
 from kapi.kubelet.pod_view import pod_view
 from kapi.kubelet.runtime.interface import Container, LogOptions, Runtime, RuntimeFailure, Sandbox
@@ -33,6 +33,11 @@ from kapi.kubelet.server_port_forward import (
     SPDY_SUBPROTOCOL,
     ChannelPortForward,
     SpdyPortForward,
+)
+
+_UPGRADE_REQUIRED = (
+    "Upgrade request required: this server speaks WebSocket for streams "
+    "(kubectl 1.31 and later do by default)"
 )
 
 
@@ -79,6 +84,11 @@ class KubeletServer:
                 WebSocketRoute(f"/exec/{with_uid}", self._exec),
                 WebSocketRoute(f"/attach/{container}", self._attach),
                 WebSocketRoute(f"/attach/{with_uid}", self._attach),
+                Route(f"/exec/{container}", self._guarded("proxy", self._plain_stream)),
+                Route(f"/attach/{container}", self._guarded("proxy", self._plain_stream)),
+                Route(
+                    "/portForward/{namespace}/{pod}", self._guarded("proxy", self._plain_forward)
+                ),
                 WebSocketRoute("/portForward/{namespace}/{pod}", self._port_forward),
                 WebSocketRoute("/portForward/{namespace}/{pod}/{uid}", self._port_forward),
             ]
@@ -178,6 +188,21 @@ class KubeletServer:
             Response(orjson.dumps(error.status()), error.code, media_type="application/json")
         )
 
+    async def _plain_stream(self, request: Request) -> Response:
+        """kubectl asks once more without WebSocket when it was refused, and shows this answer."""
+        await self._running(request)
+        raise BadRequest(_UPGRADE_REQUIRED)
+
+    async def _plain_forward(self, request: Request) -> Response:
+        await self._sandbox(self._pod(request))
+        raise BadRequest(_UPGRADE_REQUIRED)
+
+    async def _running(self, connection: HTTPConnection) -> _Target:
+        target = await self._target(connection)
+        if target.container.state != "running":
+            raise BadRequest(f"container {target.container.name} is not running: it has exited")
+        return target
+
     async def _exec(self, websocket: WebSocket) -> None:
         await self._container_stream(websocket, attach=False)
 
@@ -188,11 +213,12 @@ class KubeletServer:
         query = websocket.query_params
         try:
             await self._access.check(websocket, "proxy")
-            target = await self._target(websocket)
-            if target.container.state != "running":
-                raise BadRequest(f"container {target.container.name} is not running: it has exited")
+            target = await self._running(websocket)
         except ApiError as error:
             await self._refuse(websocket, error)
+            return
+        except RuntimeFailure as error:
+            await self._refuse(websocket, InternalError(str(error)))
             return
         stdin = query.get("input") == "1"
         tty = query.get("tty") == "1"
@@ -224,6 +250,9 @@ class KubeletServer:
             ports = [int(port) for port in websocket.query_params.getlist("port")]
         except ApiError as error:
             await self._refuse(websocket, error)
+            return
+        except RuntimeFailure as error:
+            await self._refuse(websocket, InternalError(str(error)))
             return
         except ValueError:
             await self._refuse(websocket, BadRequest("a port must be a number"))

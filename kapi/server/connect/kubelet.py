@@ -264,6 +264,13 @@ async def open_websocket(
                     raise _refusal(refused, body)
 
 
+async def refusal_of(destination: Destination, target: str) -> errors.ApiError:
+    """Why the kubelet does not open this stream without a WebSocket: it always refuses."""
+    async with http_request(destination, "GET", target, []) as answer:
+        body = b"".join([piece async for piece in answer.body])
+        return _refusal(answer.status, body)
+
+
 def _refusal(status: int, body: bytes) -> errors.ApiError:
     try:
         value = orjson.loads(body)

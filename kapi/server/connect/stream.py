@@ -12,7 +12,12 @@ from kapi.api import errors
 from kapi.api.object import Object
 from kapi.auth.interface import Attributes
 from kapi.server.call import Call
-from kapi.server.connect.kubelet import WebSocketClient, kubelet_of, open_websocket
+from kapi.server.connect.kubelet import (
+    WebSocketClient,
+    kubelet_of,
+    open_websocket,
+    refusal_of,
+)
 from kapi.server.connect.log import choose_container
 from kapi.server.filters.authorization import attributes_of, forbidden
 
@@ -74,12 +79,10 @@ async def _carry(call: Call, pod: Object, target: str, known: tuple[str, ...]) -
     node = (pod.get("spec") or {}).get("nodeName")
     if not node:
         raise errors.BadRequest(f"pod {call.name} does not have a host assigned")
-    if exchange.scope["type"] != "websocket":
-        raise errors.BadRequest(
-            "Upgrade request required: this server speaks WebSocket for streams "
-            "(kubectl 1.31 and later do by default)"
-        )
     _require_create(call)
+    if exchange.scope["type"] != "websocket":
+        # kubectl comes back like this after any refusal, so the kubelet is asked what it was.
+        raise await refusal_of(kubelet_of(call, node), target)
     offered = [item for item in exchange.scope.get("subprotocols") or () if item in known]
     if not offered and exchange.scope.get("subprotocols"):
         raise errors.BadRequest(f"none of the offered subprotocols is known: {', '.join(known)}")
