@@ -3,11 +3,13 @@
 - HTTP/2: data that arrives for a request already answered broke the whole connection. It is
   dropped, and the client is told to stop sending. An answer that breaks off midway ends its
   stream with an error; clients waited for ever before.
-- HTTP/1.1: no upgrade to unencrypted HTTP/2; TLS negotiates the version.
+- HTTP/1.1: no upgrade to unencrypted HTTP/2; TLS negotiates the version. Status lines name the
+  status in words, which clients show (`(409) Conflict`).
 """
 
 import asyncio
 import logging
+from http import HTTPStatus
 from typing import Any
 
 import h2.events
@@ -23,6 +25,7 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 5.0
 _STOP_SENDING_SECONDS = 1.0
+_PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
 class Http1(H11Protocol):
@@ -30,6 +33,12 @@ class Http1(H11Protocol):
 
     async def _check_protocol(self, event: h11.Request) -> None:
         return
+
+    async def _send_h11_event(self, event: Any) -> None:
+        if isinstance(event, h11.Response) and not event.reason:
+            # Events are frozen; making another one would check all its headers once more.
+            object.__setattr__(event, "reason", _PHRASES.get(event.status_code, b""))
+        await super()._send_h11_event(event)
 
 
 class Http2(H2Protocol):
