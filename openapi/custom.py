@@ -7,18 +7,25 @@ Upstream: apiextensions-apiserver `pkg/controller/openapi/builder` and, for what
 from typing import Any
 
 from kapi.api.object import GroupVersionKind, Object
-from openapi.definitions import META
+from openapi.definitions import META, Definitions
 from openapi.resource import gvk_dict
 
-_TYPE_META = {
-    "apiVersion": "The version of the schema of this object, group/version.",
-    "kind": "The kind of this object, in CamelCase.",
-}
+_LIKE = "io.k8s.api.core.v1.Pod"
+"""Whose descriptions of apiVersion, kind and metadata are also those of custom kinds."""
 _V2_LACKS = ("oneOf", "anyOf", "allOf", "not", "nullable", "x-kubernetes-validations")
 
 
-def object_schema(gvk: GroupVersionKind, schema: Object | None, ref_prefix: str) -> Object:
+def _described(definitions: Definitions, like: str) -> dict[str, str]:
+    """What the fields that every object (or every list) has are for."""
+    properties = definitions.raw[like]["properties"]
+    return {name: properties[name]["description"] for name in ("apiVersion", "kind", "metadata")}
+
+
+def object_schema(
+    definitions: Definitions, gvk: GroupVersionKind, schema: Object | None, ref_prefix: str
+) -> Object:
     """The kind's schema with the fields every object has. No schema means that anything goes."""
+    texts = _described(definitions, _LIKE)
     if schema is None:
         built: Object = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     else:
@@ -26,9 +33,9 @@ def object_schema(gvk: GroupVersionKind, schema: Object | None, ref_prefix: str)
     built.setdefault("type", "object")
     built["properties"] = {
         **built.get("properties", {}),
-        **{name: {"type": "string", "description": text} for name, text in _TYPE_META.items()},
+        **{name: {"type": "string", "description": texts[name]} for name in ("apiVersion", "kind")},
         "metadata": {
-            "description": "The object's metadata.",
+            "description": texts["metadata"],
             "allOf": [{"$ref": f"{ref_prefix}{META}ObjectMeta"}],
         },
     }
@@ -36,21 +43,27 @@ def object_schema(gvk: GroupVersionKind, schema: Object | None, ref_prefix: str)
     return built
 
 
-def list_schema(gvk: GroupVersionKind, item: str, ref_prefix: str) -> Object:
+def list_schema(
+    definitions: Definitions, gvk: GroupVersionKind, item: str, ref_prefix: str
+) -> Object:
     """The schema of a list of `item`s; `gvk` is the list's own."""
+    texts = _described(definitions, f"{_LIKE}List")
     return {
         "type": "object",
         "description": f"{gvk.kind} is a list of {gvk.kind.removesuffix('List')} objects.",
         "required": ["items"],
         "properties": {
-            **{name: {"type": "string", "description": text} for name, text in _TYPE_META.items()},
+            **{
+                name: {"type": "string", "description": texts[name]}
+                for name in ("apiVersion", "kind")
+            },
             "items": {
                 "type": "array",
                 "description": "The objects.",
                 "items": {"$ref": f"{ref_prefix}{item}"},
             },
             "metadata": {
-                "description": "The list's metadata.",
+                "description": texts["metadata"],
                 "allOf": [{"$ref": f"{ref_prefix}{META}ListMeta"}],
             },
         },

@@ -136,8 +136,8 @@ def custom_schemas(
     """The definitions of a custom kind and of its list, by name."""
     name, of_list = definition_name(definitions, gvk), list_kind(gvk)
     return {
-        name: object_schema(gvk, schemas.get(gvk), ref_prefix),
-        definition_name(definitions, of_list): list_schema(of_list, name, ref_prefix),
+        name: object_schema(definitions, gvk, schemas.get(gvk), ref_prefix),
+        definition_name(definitions, of_list): list_schema(definitions, of_list, name, ref_prefix),
     }
 
 
