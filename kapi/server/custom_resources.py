@@ -17,11 +17,13 @@ from kapi.api import errors
 from kapi.api.object import Object, is_deleting, metadata, name_of, namespace_of
 from kapi.registry.apiextensions.conditions import (
     FINALIZER,
+    NAMES_ACCEPTED,
     TERMINATING,
     Condition,
     condition,
     is_served,
     is_terminating,
+    is_true,
     planned_status,
     set_conditions,
 )
@@ -150,7 +152,10 @@ class CustomResources:
         for name in sorted(names & set(present)):
             self._serve(present[name])
         self._served.announce()
-        return {name for name in sorted(present) if not await self._settle_one(name)}
+        # The others of the group change only if they wait for a name that has become free.
+        waiting = {name for name, item in present.items() if not is_true(item, NAMES_ACCEPTED)}
+        due = sorted(waiting | (names & set(present)))
+        return {name for name in due if not await self._settle_one(name)}
 
     async def _settle_one(self, name: str) -> bool:
         """Write the planned status, clean up after a deletion; False if it must be retried."""
