@@ -6,9 +6,14 @@ Source: `parseIndexesString` in k8s.io/kubernetes `pkg/apis/batch/validation/val
 
 def count_indexes(text: str, completions: int) -> int:
     """How many indexes the text names. Raises ValueError with upstream's words."""
+    return sum(last - first + 1 for first, last in parse_indexes(text, completions))
+
+
+def parse_indexes(text: str, completions: int) -> list[tuple[int, int]]:
+    """The intervals, both ends included. Raises ValueError with upstream's words."""
     if not text:
-        return 0
-    count = 0
+        return []
+    intervals = []
     last = -1
     for part in text.split(","):
         limits = part.split("-")
@@ -25,9 +30,9 @@ def count_indexes(text: str, completions: int) -> int:
             end = _index(limits[1], completions)
             if end <= first:
                 raise ValueError(f"non-increasing order, previous: {first}, current: {end}")
-        count += end - first + 1
+        intervals.append((first, end))
         last = end
-    return count
+    return intervals
 
 
 def _index(text: str, completions: int) -> int:

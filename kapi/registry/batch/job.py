@@ -5,11 +5,19 @@ from typing import Any
 
 from kapi.api.errors import FieldError, invalid
 from kapi.api.object import Object, clone, condition_of, is_deleting, metadata, name_of, uid_of
-from kapi.registry.batch.job_validation import immutable_completions, job_selector, job_spec
+from kapi.registry.batch.job_status import job_status
+from kapi.registry.batch.job_validation import (
+    generated_selector,
+    immutable_completions,
+    indexed_host_name,
+    job_selector,
+    job_spec,
+    shown_policy,
+)
 from kapi.registry.cells import containers_and_images, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.core.pod_internal import internal_pod_spec
-from kapi.registry.fields import IMMUTABLE, immutable, not_negative
+from kapi.registry.fields import IMMUTABLE, immutable
 from kapi.registry.strategy import (
     AGE_COLUMN,
     CONTAINERS_COLUMN,
@@ -25,7 +33,6 @@ from kapi.registry.strategy import (
 UID_LABEL = "batch.kubernetes.io/controller-uid"
 NAME_LABEL = "batch.kubernetes.io/job-name"
 _OLD_LABELS = ("controller-uid", "job-name")
-_STATUS_COUNTS = ("active", "succeeded", "failed", "terminating", "ready")
 
 
 class JobStrategy(Strategy):
@@ -62,26 +69,30 @@ class JobStrategy(Strategy):
 
     def validate(self, obj: Object) -> list[FieldError]:
         spec = obj.get("spec") or {}
-        return [*job_spec(spec), *job_selector(spec, _generated_labels(obj))]
+        return [
+            *generated_selector(spec, _generated_labels(obj)),
+            *job_spec(spec),
+            *job_selector(spec),
+            *indexed_host_name(obj),
+        ]
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
+        """Upstream judges the spec once as a new Job's and once as a change."""
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
-        errors = job_spec(spec) + job_selector(spec, _generated_labels(obj))
+        errors = self.validate(obj) + job_spec(spec) + job_selector(spec)
         errors += immutable_completions(obj, old)
         errors += immutable(spec.get("selector"), before.get("selector"), "spec.selector")
         errors += _template_changes(spec, before, relaxed=_may_change_template(old))
-        for name in ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy"):
-            errors += immutable(spec.get(name), before.get(name), f"spec.{name}")
-        return errors + immutable(
-            spec.get("successPolicy"), before.get("successPolicy"), "spec.successPolicy"
+        errors += immutable(
+            spec.get("completionMode"), before.get("completionMode"), "spec.completionMode"
         )
+        errors += _policy_change(spec, before, "podFailurePolicy", "FailurePolicy")
+        for name in ("backoffLimitPerIndex", "managedBy"):
+            errors += immutable(spec.get(name), before.get(name), f"spec.{name}")
+        return errors + _policy_change(spec, before, "successPolicy", "SuccessPolicy")
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
-        status = obj.get("status") or {}
-        errors: list[FieldError] = []
-        for name in _STATUS_COUNTS:
-            errors += not_negative(status.get(name), f"status.{name}")
-        return errors
+        return job_status(obj, old)
 
     def canonicalize(self, obj: Object) -> None:
         """A Job without labels takes those of its template, the generated ones included."""
@@ -152,16 +163,25 @@ def _may_change_template(old: Object) -> bool:
     return bool(spec.get("suspend")) and not status.get("startTime")
 
 
+def _policy_change(spec: Object, before: Object, field: str, type_name: str) -> list[FieldError]:
+    if spec.get(field) == before.get(field):
+        return []
+    return [invalid(f"spec.{field}", shown_policy(spec.get(field), type_name), IMMUTABLE)]
+
+
 def _template_changes(spec: Object, before: Object, *, relaxed: bool) -> list[FieldError]:
     """`relaxed` allows what tells the scheduler where pods go, and what they ask for."""
     new, old = clone(spec.get("template") or {}), before.get("template") or {}
     if relaxed:
         new["metadata"] = old.get("metadata")
         new_spec, old_spec = new.get("spec") or {}, old.get("spec") or {}
-        for field in ("nodeSelector", "affinity", "tolerations", "schedulingGates"):
-            new_spec.pop(field, None)
-            if field in old_spec:
-                new_spec[field] = old_spec[field]
+        _restore(new_spec, old_spec, ("nodeSelector", "tolerations", "schedulingGates"))
+        affinity, old_affinity = new_spec.get("affinity") or {}, old_spec.get("affinity") or {}
+        _restore(affinity, old_affinity, ("nodeAffinity",))
+        if affinity:
+            new_spec["affinity"] = affinity
+        else:
+            _restore(new_spec, old_spec, ("affinity",))
         for kind in ("containers", "initContainers"):
             pairs = zip(new_spec.get(kind) or (), old_spec.get(kind) or (), strict=False)
             for container, previous in pairs:
@@ -170,6 +190,14 @@ def _template_changes(spec: Object, before: Object, *, relaxed: bool) -> list[Fi
         return []
     shown = internal_pod_spec((spec.get("template") or {}).get("spec") or {})
     return [invalid("spec.template.spec", shown, IMMUTABLE)]
+
+
+def _restore(new: Object, old: Object, fields: tuple[str, ...]) -> None:
+    """Undo the changes of these fields."""
+    for field in fields:
+        new.pop(field, None)
+        if field in old:
+            new[field] = old[field]
 
 
 def _status_cell(job: Object) -> str:

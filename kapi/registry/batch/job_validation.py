@@ -14,13 +14,14 @@ from kapi.api.errors import (
     too_long,
     too_many,
 )
-from kapi.api.names import domain_prefixed_path_errors, qualified_name_errors
-from kapi.api.object import Object
+from kapi.api.names import dns_label_errors, domain_prefixed_path_errors, qualified_name_errors
+from kapi.api.object import Object, name_of
 from kapi.api.selectors import label_selector_from_object, validate_label_selector
 from kapi.registry.apps.validation import template_labels
 from kapi.registry.batch.indexes import count_indexes
 from kapi.registry.core.pod_validation import pod_template
 from kapi.registry.fields import complaints, not_negative, one_of
+from kapi.registry.internal_form import internal_form
 
 _MODES = ("NonIndexed", "Indexed")
 _ACTIONS = ("Count", "FailIndex", "FailJob", "Ignore")
@@ -37,6 +38,20 @@ _COUNTS = (
     "backoffLimitPerIndex",
     "maxFailedIndexes",
 )
+
+_TYPES = {
+    "FailurePolicy": "Rules:[]FailureRule",
+    "FailureRule": "Action OnExitCodes:*ExitCodes OnPodConditions:[]Condition",
+    "ExitCodes": "ContainerName:? Operator Values:?",
+    "Condition": "Type Status",
+    "SuccessPolicy": "Rules:[]SuccessRule",
+    "SuccessRule": "SucceededIndexes:? SucceededCount:?",
+}
+
+
+def shown_policy(policy: Object | None, type_name: str) -> Object | None:
+    """A `FailurePolicy` or `SuccessPolicy` in the form that messages quote."""
+    return None if policy is None else internal_form(policy, type_name, _TYPES)
 
 
 def job_spec(spec: Object, path: str = "spec") -> list[FieldError]:
@@ -59,37 +74,49 @@ def job_spec(spec: Object, path: str = "spec") -> list[FieldError]:
     return errors + _template(spec, f"{path}.template")
 
 
-def job_selector(spec: Object, generated: dict[str, str]) -> list[FieldError]:
-    """The selector must be there, and be the generated one unless it is said to be manual."""
+def job_selector(spec: Object) -> list[FieldError]:
+    """The selector must be there and select the pods of the template."""
     selector, labels = spec.get("selector"), template_labels(spec.get("template"))
-    errors: list[FieldError] = []
-    if selector is None:
-        errors.append(required("spec.selector"))
-    else:
-        errors += validate_label_selector(selector, "spec.selector")
-    if not spec.get("manualSelector"):
-        errors += _not_generated(selector, labels, generated)
-    if selector is None or not errors or spec.get("manualSelector") is not True:
-        matches = label_selector_from_object(selector).matches(labels or {})
-        if not matches:
-            text = "`selector` does not match template `labels`"
-            errors.append(invalid("spec.template.metadata.labels", labels, text))
+    errors = [required("spec.selector")] if selector is None else []
+    wrong = validate_label_selector(selector, "spec.selector")
+    errors += wrong
+    if not wrong and not label_selector_from_object(selector).matches(labels or {}):
+        text = "`selector` does not match template `labels`"
+        errors.append(invalid("spec.template.metadata.labels", labels, text))
     return errors
 
 
-def _not_generated(
-    selector: Object | None, labels: dict[str, str] | None, generated: dict[str, str]
-) -> list[FieldError]:
+def generated_selector(spec: Object, generated: dict[str, str]) -> list[FieldError]:
+    """Template labels and selector must be the generated ones, unless they are manual."""
+    selector = spec.get("selector")
+    if spec.get("manualSelector") or selector is None:
+        return []
+    labels = template_labels(spec.get("template"))
     errors: list[FieldError] = []
     path = "spec.template.metadata.labels"
     for key, value in generated.items():
-        if (labels or {}).get(key) != value:
+        if key not in (labels or {}):
+            errors.append(required(f"{path}[{key}]", f"must be '{value}'"))
+        elif (labels or {})[key] != value:
             errors.append(invalid(f"{path}[{key}]", labels, f"must be '{value}'"))
-    key = "batch.kubernetes.io/controller-uid"
-    expected = {"matchLabels": {key: generated.get(key)}}
-    if selector is not None and selector != expected and key in generated:
+    if validate_label_selector(selector, "spec.selector"):
+        return errors
+    if not label_selector_from_object(selector).matches(generated):
         errors.append(invalid("spec.selector", selector, "`selector` not auto-generated"))
     return errors
+
+
+def indexed_host_name(job: Object) -> list[FieldError]:
+    """The host name of the last indexed pod, `<job>-<index>`, must be a DNS label."""
+    spec, name = job.get("spec") or {}, name_of(job)
+    completions = spec.get("completions") or 0
+    if spec.get("completionMode") != "Indexed" or completions <= 0:
+        return []
+    host = f"{name}-{completions - 1}"
+    if not dns_label_errors(host):
+        return []
+    text = f"will not able to create pod with invalid DNS label: {host}"
+    return [invalid("metadata.name", name, text)]
 
 
 def _completion_mode(spec: Object, path: str) -> list[FieldError]:
@@ -224,15 +251,7 @@ def _exit_codes(codes: Object, names: set[Any], path: str) -> list[FieldError]:
 def _success_policy(spec: Object, path: str) -> list[FieldError]:
     rules = spec["successPolicy"].get("rules") or []
     if spec.get("completionMode") != "Indexed":
-        shown = {
-            "Rules": [
-                {
-                    "SucceededIndexes": rule.get("succeededIndexes"),
-                    "SucceededCount": rule.get("succeededCount"),
-                }
-                for rule in rules
-            ]
-        }
+        shown = shown_policy(spec["successPolicy"], "SuccessPolicy")
         return [invalid(path, shown, "requires indexed completion mode")]
     if not rules:
         text = "at least one rules must be specified when the successPolicy is specified"

@@ -36,7 +36,8 @@ _TYPES = {
         "Priority:? PreemptionPolicy:? DNSConfig:*DNSConfig ReadinessGates:[]ReadinessGate "
         "RuntimeClassName:? Overhead:qs EnableServiceLinks:? "
         "TopologySpreadConstraints:[]SpreadConstraint OS:*NameOnly SchedulingGates:[]NameOnly "
-        "ResourceClaims:[]ResourceClaim Resources:*ResourceRequirements HostnameOverride:?"
+        "ResourceClaims:[]ResourceClaim Resources:*ResourceRequirements HostnameOverride:? "
+        "SchedulingGroup:any"
     ),
     "Container": _CONTAINER,
     "EphemeralContainer": f"{_CONTAINER} TargetContainerName",
