@@ -59,10 +59,18 @@ def item_element(node: SchemaNode, item: Any) -> str:
     for name in node.map_keys:
         value = item.get(name)
         if value is None:
-            declared = properties.get(name)
-            value = declared.default if declared is not None and declared.has_default else None
+            value = _missing_key(properties.get(name))
         keys[name] = value
     return key_element(keys)
+
+
+def _missing_key(declared: SchemaNode | None) -> Any:
+    """What stands for a key that was left out: its default, else Go's empty string."""
+    if declared is None:
+        return None
+    if declared.has_default:
+        return declared.default
+    return "" if declared.kind == "string" else None
 
 
 def indexed(node: SchemaNode, items: list[Any]) -> dict[str, Any]:
@@ -230,10 +238,16 @@ def _compare(old: Any, new: Any, node: SchemaNode, path: Path, found: Comparison
     if is_granular_map(node) and _both(old, new, dict):
         before, after = _contents(old, {}), _contents(new, {})
         if before or after:
+            whole = type(old) is not dict or type(new) is not dict
             for name in dict.fromkeys((*before, *after)):
                 child = child_node(node, name) or DEDUCED
                 here = (*path, f"f:{name}")
-                _compare(before.get(name, ABSENT), after.get(name, ABSENT), child, here, found)
+                left, right = before.get(name, ABSENT), after.get(name, ABSENT)
+                if whole and _is_nothing(left) and _is_nothing(right):
+                    # A struct that comes or goes brings or takes its nulls.
+                    _note_presence(left, right, here, found)
+                else:
+                    _compare(left, right, child, here, found)
             _note_presence(old, new, path, found)
             return
     elif is_keyed_list(node) and _both(old, new, list):

@@ -7,7 +7,7 @@ Source: `ValidatePersistentVolumeClaimUpdate` in k8s.io/kubernetes
 from datetime import datetime
 from typing import Any
 
-from kapi.api.errors import FieldError, forbidden, invalid
+from kapi.api.errors import FieldError, forbidden, invalid, not_supported
 from kapi.api.names import dns_subdomain_errors
 from kapi.api.object import Object, annotations_of, clone, is_deleting, name_of
 from kapi.api.selectors import validate_label_selector
@@ -32,6 +32,13 @@ _MODE_NAMES = (
     ("ReadOnlyMany", "ROX"),
     ("ReadWriteMany", "RWX"),
     ("ReadWriteOncePod", "RWOP"),
+)
+_RESIZE_STATES = (
+    "ControllerResizeInProgress",
+    "ControllerResizeInfeasible",
+    "NodeResizeInProgress",
+    "NodeResizeInfeasible",
+    "NodeResizePending",
 )
 _SNAPSHOTS = ("snapshot.storage.k8s.io", "VolumeSnapshot")
 _CLAIMS = ("", "PersistentVolumeClaim")
@@ -58,6 +65,8 @@ class PersistentVolumeClaimStrategy(Strategy):
         canonical_resources(spec["resources"])
         if spec.get("volumeMode") is None:
             spec["volumeMode"] = "Filesystem"
+        if spec.get("dataSourceRef") is not None:
+            spec["dataSourceRef"].setdefault("apiGroup", None)
         status = obj.setdefault("status", {})
         if not status.get("phase"):
             status["phase"] = "Pending"
@@ -98,6 +107,14 @@ class PersistentVolumeClaimStrategy(Strategy):
         if bound:
             errors += _only_grows(spec, before)
         return errors + immutable(spec.get("volumeMode"), before.get("volumeMode"), "volumeMode")
+
+    def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
+        status = obj.get("status") or {}
+        return [
+            not_supported("status.allocatedResourceStatuses", name, _RESIZE_STATES)
+            for name, state in sorted((status.get("allocatedResourceStatuses") or {}).items())
+            if state not in _RESIZE_STATES
+        ]
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
         if _CLASS_ANNOTATION in annotations_of(obj):

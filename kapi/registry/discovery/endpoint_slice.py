@@ -46,7 +46,7 @@ class EndpointSliceStrategy(Strategy):
     )
 
     def default(self, obj: Object) -> None:
-        obj["endpoints"] = obj.get("endpoints") or None
+        obj.setdefault("endpoints", None)
         for endpoint in obj["endpoints"] or ():
             endpoint.setdefault("conditions", {})
         for port in obj.get("ports") or ():
@@ -57,7 +57,8 @@ class EndpointSliceStrategy(Strategy):
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         for endpoint in obj.get("endpoints") or ():
             _move_topology(endpoint)
-        obj["ports"] = obj.get("ports") or None  # null where empty, and nobody owns that
+        for field in ("endpoints", "ports"):
+            obj[field] = obj.get(field) or None  # null where empty
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         self.prepare_for_create(ctx, obj)
