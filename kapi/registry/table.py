@@ -335,6 +335,10 @@ def _custom_resource_definitions() -> Resource:
         "apiextensions.k8s.io", "v1", "CustomResourceDefinition", "customresourcedefinitions",
         False, strategy, "", ("crd", "crds"), ("api-extensions",),
         subresources=(sub.status(strategy),),
+        # As upstream's discovery has it; objects are stored as they are sent.
+        storage_version=GroupVersionKind(
+            "apiextensions.k8s.io", "v1beta1", "CustomResourceDefinition"
+        ),
     )  # fmt: skip
 
 

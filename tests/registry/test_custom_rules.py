@@ -155,3 +155,28 @@ def test_items_of_lists_and_maps_have_types_too() -> None:
     )
     (found,) = validate_rules(given, "s")
     assert "undefined field 'q'" in found.message
+
+
+def test_names_and_kinds_are_known_of_the_object_and_of_embedded_ones() -> None:
+    embedded = {
+        "type": "object",
+        "x-kubernetes-embedded-resource": True,
+        "x-kubernetes-preserve-unknown-fields": True,
+        "x-kubernetes-validations": [{"rule": "self.kind == 'Pod' && self.metadata.name != ''"}],
+    }
+    given = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"template": embedded}}},
+        "x-kubernetes-validations": [
+            {"rule": "self.metadata.name.startsWith('x')"},
+            {"rule": "self.spec.template.metadata.name == self.metadata.name"},
+        ],
+    }
+    assert validate_rules(given, "s") == []
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "xy"}}
+    value = {"kind": "W", "metadata": {"name": "xy"}, "spec": {"template": pod}}
+    assert Rules(given).validate(value) == []
+    assert len(Rules(given).validate({**value, "metadata": {"name": "ab"}})) == 2
+    given["x-kubernetes-validations"] = [{"rule": "self.metadata.labels.size() > 0"}]
+    (found,) = validate_rules(given, "s")
+    assert "undefined field 'labels'" in found.message

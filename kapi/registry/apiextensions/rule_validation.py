@@ -8,7 +8,7 @@ from typing import Any
 
 from kapi.api.errors import FieldError, invalid, not_supported, required
 from kapi.api.object import Object
-from kapi.registry.custom.cel import CelError, compiled, environment
+from kapi.registry.custom.cel import HAS_OLD, OLD_VALUE, CelError, compiled, environment
 from kapi.registry.custom.json_path import JsonPath
 from kapi.registry.custom.rule_types import RuleTypes
 from kapi.registry.custom.rules import children, has_rules, rules_of, spelled_rule, with_old
@@ -43,9 +43,7 @@ def _environment(schema: Object, types: RuleTypes) -> Any:
     from cel_expr_python.cel import Type
 
     own = types.of(schema)
-    names = {"self": own, "oldSelf": own, "oldValue": own, "hasOld": Type.BOOL}
-    if "kind" in (schema.get("properties") or {}) or schema.get("type") == "object":
-        names |= {"apiVersion": Type.STRING, "kind": Type.STRING, "metadata": Type.DYN}
+    names = {"self": own, "oldSelf": own, OLD_VALUE: own, HAS_OLD: Type.BOOL}
     return environment(names, types.pool)
 
 

@@ -18,6 +18,9 @@ from typing import Any
 from kapi.api.quantity import parse_quantity
 from kapi.registry.custom.formats import FORMATS
 
+HAS_OLD, OLD_VALUE = "_has_old", "_old_value"
+"""Variables that an optional oldSelf is made of; no rule names them by accident."""
+
 Evaluate = Callable[[dict[str, Any]], Any]
 
 
@@ -46,8 +49,8 @@ def _extensions() -> list[Any]:
 def _plain_environment() -> Any:
     """Where rules are evaluated: self and oldSelf are whatever they turn out to be."""
     cel = _engine()
-    names = ("self", "oldSelf", "oldValue", "apiVersion", "kind", "metadata")
-    return environment({**dict.fromkeys(names, cel.Type.DYN), "hasOld": cel.Type.BOOL})
+    names = ("self", "oldSelf", OLD_VALUE)
+    return environment({**dict.fromkeys(names, cel.Type.DYN), HAS_OLD: cel.Type.BOOL})
 
 
 def environment(variables: dict[str, Any], pool: Any = None) -> Any:

@@ -59,7 +59,8 @@ class RuleTypes:
 
         self._cel = cel
         self._messages: dict[int, str] = {}
-        self._kept: list[Object] = []
+        self._made_here: list[Object] = []
+        """Kept, since message types are found by the identity of their schema."""
         self._file = descriptor_pb2.FileDescriptorProto(
             name="rules.proto", package="rules", syntax="proto3"
         )
@@ -67,9 +68,7 @@ class RuleTypes:
         for known in (struct_pb2, stamps, duration_pb2):
             self.pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
             self._file.dependency.append(known.DESCRIPTOR.name)
-        self._message(_with_type_meta(schema))
-        self._root = self._messages.pop(id(self._kept[-1]))
-        self._messages[id(schema)] = self._root
+        self._message(schema, whole=True)
         self.pool.AddSerializedFile(self._file.SerializeToString())
 
     def of(self, schema: Object) -> Any:
@@ -84,10 +83,13 @@ class RuleTypes:
             return kinds.Map(kinds.STRING, self.of(schema["additionalProperties"]))
         return getattr(kinds, simple.upper())
 
-    def _message(self, schema: Object) -> str:
+    def _message(self, schema: Object, *, whole: bool = False) -> str:
+        """Make the message type of an object; a whole one has kind, apiVersion and metadata."""
         name = f"T{len(self._messages)}"
         self._messages[id(schema)] = name
-        self._kept.append(schema)
+        if whole or schema.get("x-kubernetes-embedded-resource"):
+            schema = _with_type_meta(schema)
+            self._made_here.append(schema)
         fields: list[tuple[str, Object]] = []
         for key, below in sorted((schema.get("properties") or {}).items()):
             spelled = escaped(key)
@@ -97,7 +99,6 @@ class RuleTypes:
         self._file.message_type.add(name=name)
         for number, (spelled, below) in enumerate(fields, 1):
             self._add_field(index, spelled, number, below)
-        self._kept.append(schema)
         return name
 
     def _add_field(self, index: int, name: str, number: int, schema: Object) -> None:

@@ -16,7 +16,7 @@ import orjson
 
 from kapi.api.errors import FieldError
 from kapi.api.object import Object
-from kapi.registry.custom.cel import CelError, Evaluate, evaluator
+from kapi.registry.custom.cel import HAS_OLD, OLD_VALUE, CelError, Evaluate, evaluator
 from kapi.registry.custom.rule_types import escaped, text_type
 
 _OLD = re.compile(r"\boldSelf\b")
@@ -52,7 +52,7 @@ def with_old(expression: str, *, optional: bool) -> str:
     """The expression as it is compiled: an optional oldSelf is bound around it."""
     if not optional:
         return expression
-    bound = "hasOld ? optional.of(oldValue) : optional.none()"
+    bound = f"{HAS_OLD} ? optional.of({OLD_VALUE}) : optional.none()"
     return f"cel.bind(oldSelf, {bound}, {expression})"
 
 
@@ -134,11 +134,9 @@ class Rules:
         variables: dict[str, Any] = {
             "self": cel_value(self._schema, value),
             "oldSelf": before,
-            "oldValue": before,
-            "hasOld": had,
+            OLD_VALUE: before,
+            HAS_OLD: had,
         }
-        if not path and isinstance(value, dict):
-            variables |= {key: value.get(key) for key in ("apiVersion", "kind", "metadata")}
         found = []
         for rule in self._own:
             if rule.about_change and not had and not rule.optional_old:
