@@ -7,8 +7,7 @@ _SHOP = {
 replicas: 1
 greeting: hello
 selector: {}
-hookCommand: migrate
-failHook: false
+testExit: 0
 """,
     "templates/_names.tpl": """
 {{- define "shop.labels" -}}
@@ -100,13 +99,18 @@ stringData: {a: b}
 """,
     "templates/tests/reachable.yaml": """
 apiVersion: v1
-kind: ConfigMap
+kind: Pod
 metadata:
-  name: {{ .Release.Name }}-tested
+  name: {{ .Release.Name }}-test
   annotations:
     helm.sh/hook: test
     helm.sh/hook-delete-policy: before-hook-creation
-data: {tested: "yes"}
+spec:
+  restartPolicy: Never
+  containers:
+    - name: test
+      image: example.com/tools
+      command: [sh, -c, "echo tested; exit {{ .Values.testExit }}"]
 """,
     "templates/NOTES.txt": """
 {{ .Release.Name }} says {{ .Values.greeting }} from {{ .Release.Namespace }},
@@ -152,11 +156,9 @@ metadata:
     helm.sh/hook-delete-policy: before-hook-creation
 spec:
   template:
-    metadata:
-      annotations: {simulated.kapi/exit-after: 1s}
     spec:
       restartPolicy: Never
-      containers: [{name: migrate, image: example.com/task}]
+      containers: [{name: migrate, image: example.com/task, command: [sleep, "1"]}]
 """,
     "templates/database.yaml": """
 apiVersion: apps/v1

@@ -100,9 +100,12 @@ def test_status_list_and_get(release: Client, kubectl: Client, chart: str) -> No
 
 def test_test(release: Client, kubectl: Client, chart: str) -> None:
     release("install", "shop", chart)
-    assert "Phase:" in release("test", "shop", "--timeout=30s")
-    assert kubectl.json("get", "configmap", "shop-tested")["data"] == {"tested": "yes"}
-    release("test", "shop", "--timeout=30s")
+    told = release("test", "shop", "--timeout=30s")
+    assert "Phase:          Succeeded" in told
+    assert kubectl.json("get", "pod", "shop-test")["status"]["phase"] == "Succeeded"
+    release("upgrade", "shop", chart, "--set=testExit=3")
+    with pytest.raises(CommandFailed, match="failed"):
+        release("test", "shop", "--timeout=30s")
 
 
 def test_uninstall(release: Client, kubectl: Client, chart: str) -> None:

@@ -4,7 +4,8 @@
   dropped, and the client is told to stop sending. An answer that breaks off midway ends its
   stream with an error; clients waited for ever before.
 - HTTP/1.1: no upgrade to unencrypted HTTP/2; TLS negotiates the version. Status lines name the
-  status in words, which clients show (`(409) Conflict`).
+  status in words, which clients show (`(409) Conflict`). A request answered before its body came
+  closed the connection, and the client's next request met a closed one; the body is thrown away.
 """
 
 import asyncio
@@ -25,11 +26,16 @@ _log = logging.getLogger(__name__)
 
 _DRAIN_SECONDS = 5.0
 _STOP_SENDING_SECONDS = 1.0
+_UNREAD_BYTES_MAX = 256 * 1024
+"""What is read of an answered request to keep its connection, as Go's server does."""
 _PHRASES = {int(status): status.phrase.encode() for status in HTTPStatus}
 
 
 class Http1(H11Protocol):
     """HTTP/1.1 and WebSocket."""
+
+    _unread_bytes_left = 0
+    """More than 0 while the rest of an answered request is awaited."""
 
     async def _check_protocol(self, event: h11.Request) -> None:
         return
@@ -39,6 +45,47 @@ class Http1(H11Protocol):
             # Events are frozen; making another one would check all its headers once more.
             object.__setattr__(event, "reason", _PHRASES.get(event.status_code, b""))
         await super()._send_h11_event(event)
+
+    async def _maybe_recycle(self) -> None:
+        answered_early = (
+            isinstance(self.connection, h11.Connection)
+            and self.connection.our_state is h11.DONE
+            and self.connection.their_state is h11.SEND_BODY
+        )
+        if not answered_early or self.context.terminated.is_set():
+            await super()._maybe_recycle()
+            return
+        await self._close_stream()
+        self._unread_bytes_left = _UNREAD_BYTES_MAX
+        asyncio.get_running_loop().call_later(_DRAIN_SECONDS, self._stop_waiting)
+        await self._throw_away()
+
+    async def _handle_events(self) -> None:
+        await self._throw_away()
+        if not self._unread_bytes_left:
+            await super()._handle_events()
+
+    async def _throw_away(self) -> None:
+        """Drop what came of the answered request; at its end the next one may come."""
+        while self._unread_bytes_left:
+            try:
+                event = self.connection.next_event()
+            except h11.RemoteProtocolError:
+                event = h11.ConnectionClosed()
+            if event is h11.NEED_DATA:
+                return
+            if isinstance(event, h11.Data):
+                self._unread_bytes_left = max(0, self._unread_bytes_left - len(event.data))
+                if self._unread_bytes_left:
+                    continue
+            self._unread_bytes_left = 0
+            # Closes the connection unless this was the end of the message.
+            await super()._maybe_recycle()
+
+    def _stop_waiting(self) -> None:
+        if self._unread_bytes_left:
+            self._unread_bytes_left = 0
+            self.task_group.spawn(self.send, Closed())
 
 
 class Http2(H2Protocol):

@@ -207,6 +207,27 @@ async def test_an_unread_body_does_not_hang_the_connection(pki: ClusterPki) -> N
         writer.close()
 
 
+async def test_a_body_after_its_answer_does_not_cost_the_connection(pki: ClusterPki) -> None:
+    """An early answer (not found, forbidden) says nothing of closing, so the next request works."""
+    async with _served(pki, _free_port()) as port:
+        trust = ssl.create_default_context(cafile=str(pki.ca.cert_file))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=trust)
+        head = b"POST /refuse HTTP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n"
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                writer.write(head + b"half")
+                assert b"413 Request Entity Too Large" in await reader.readuntil(b"too large")
+                writer.write(b"x" * (200_000 - len(b"half")))
+            writer.write(b"GET /upload HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
+            assert b"200 OK" in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(1) == b"0"
+            writer.write(head.replace(b"200000", b"9999999") + b"x" * 600_000)
+            await reader.readuntil(b"too large")
+            # More than is worth reading: this connection ends.
+            assert await reader.read() == b""
+        writer.close()
+
+
 @needs_curl
 @pytest.mark.parametrize("version", ["--http1.1", "--http2"])
 async def test_an_answer_that_breaks_off_is_seen_as_broken(pki: ClusterPki, version: str) -> None:
