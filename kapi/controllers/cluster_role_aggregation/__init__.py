@@ -1,0 +1,1 @@
+"""Keeps the rules of aggregated ClusterRoles. Must not touch a role without an aggregationRule."""
