@@ -15,7 +15,7 @@ import asyncio
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -156,7 +156,8 @@ class Probe:
                     return False
                 if answer.status_code != 404:
                     return True
-                return _about_an_object(await answer.aread())
+                # The answer to HEAD has no body: what tells is that it may be asked.
+                return method == "head" or _about_an_object(await answer.aread())
             finally:
                 await answer.aclose()
 
@@ -167,25 +168,34 @@ def _about_an_object(body: bytes) -> bool:
         status = json.loads(body)
     except ValueError:
         return False
-    return bool(isinstance(status, dict) and (status.get("details") or {}).get("name"))
+    if not isinstance(status, dict):
+        return False
+    named = (status.get("details") or {}).get("name")
+    return bool(named) or _NOBODY in str(status.get("message"))
 
 
 async def probed(
-    target: Target, wanted: Iterable[Operation]
+    target: Target, wanted: Sequence[Operation]
 ) -> tuple[dict[tuple[str, str], Row], dict[str, bool]]:
     """The rows by group version and resource, and whether each other path is served."""
     rows: dict[tuple[str, str], Row] = defaultdict(Row)
     others: dict[str, bool] = {}
     probe = Probe(target)
 
+    def at(operation: Operation) -> tuple[str, str]:
+        return operation.group_version, operation.resource
+
+    # What upstream cannot watch has no old watch path either, whatever its parameters say.
+    watchable = {at(operation) for operation in wanted if operation.action == "watchlist"}
+
     async def ask(operation: Operation) -> None:
         found = await probe.served(operation)
         if not operation.action:
             others[operation.path] = found
             return
-        row = rows[operation.group_version, operation.resource]
+        row = rows[at(operation)]
         row.verbs[operation.verb].append(found)
-        if operation.action == "list":
+        if operation.action == "list" and at(operation) in watchable:
             row.verbs["watch"].append(await probe.watched(operation))
 
     try:
@@ -280,7 +290,7 @@ def main() -> None:
         reasons = yaml.safe_load(_REASONS.read_text()) if _REASONS.exists() else []
         lines += differences(replay, reasons)
     _OUTPUT.write_text("\n".join(lines) + "\n")
-    print(f"{_OUTPUT.relative_to(ROOT)}: {lines[4]} {lines[5]}")
+    print(f"{_OUTPUT.relative_to(ROOT)} is written")
 
 
 if __name__ == "__main__":

@@ -5,7 +5,14 @@ Source: k8s.io/apiserver `pkg/endpoints/request/requestinfo.go`.
 
 from dataclasses import dataclass
 
-_VERBS = {"POST": "create", "GET": "get", "PUT": "update", "PATCH": "patch"}
+_VERBS = {
+    "POST": "create",
+    "GET": "get",
+    "HEAD": "get",
+    "PUT": "update",
+    "PATCH": "patch",
+    "DELETE": "delete",
+}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
 
 
@@ -48,7 +55,8 @@ def parse(method: str, path: str, query: dict[str, list[str]]) -> RequestInfo:
         group, version, parts = parts[1], parts[2], parts[3:]
     if not version or any(part in ("", ".", "..") for part in parts[:3]):
         return plain
-    verb = "delete" if method == "DELETE" else _VERBS.get(method, method.lower())
+    # Other methods have no verb; only who may do everything may use them, through a proxy.
+    verb = _VERBS.get(method, "")
     legacy_watch = parts[0] == "watch" and len(parts) > 1
     if legacy_watch:
         verb, parts = "watch", parts[1:]

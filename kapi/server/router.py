@@ -111,6 +111,8 @@ class Router:
         if row.deprecation:
             exchange.warnings.append(row.deprecation)
         self._check_scope(row, exchange)
+        if exchange.method == "HEAD" and info.subresource != "proxy":
+            raise wrong_method()
         if info.subresource:
             await self._serve_subresource(exchange, row)
             return
@@ -152,7 +154,8 @@ class Router:
 
     def _subresource_verb(self, row: Resource, item: Subresource, exchange: Exchange) -> Verb:
         name = exchange.info.verb
-        if name not in item.verbs:
+        proxied = item.name == "proxy" and exchange.method == "OPTIONS"
+        if name not in item.verbs and not proxied:
             raise wrong_method()
         if item.how == "connect":
             handler = CONNECT.get((row.qualified, item.name))
