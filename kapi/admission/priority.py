@@ -21,10 +21,28 @@ class Priority(AdmissionPlugin):
         self._lookup = lookup
 
     def handles(self, request: AdmissionRequest) -> bool:
-        return is_pod_create(request)
+        written = request.operation in ("CREATE", "UPDATE")
+        return is_pod_create(request) or (written and request.resource.qualified == _CLASSES)
+
+    async def validate(self, request: AdmissionRequest) -> None:
+        """There is one default class at most."""
+        assert request.obj is not None
+        if request.resource.qualified != _CLASSES or not request.obj.get("globalDefault"):
+            return
+        if request.old is not None and request.old.get("globalDefault"):
+            return
+        for item in self._lookup.list(_CLASSES):
+            if item.get("globalDefault") and name_of(item) != request.name:
+                raise refuse(
+                    request,
+                    f"PriorityClass {name_of(item)} is already marked as default. "
+                    "Only one default can exist",
+                )
 
     async def mutate(self, request: AdmissionRequest) -> None:
         assert request.obj is not None
+        if request.resource.qualified == _CLASSES:
+            return
         spec = request.obj["spec"]
         name, value, policy = self._resolved(request, spec)
         given = spec.get("priority")

@@ -59,9 +59,24 @@ SECRETS = ResourceRef("", "v1", "secrets", "Secret")
 SERVICE_ACCOUNTS = ResourceRef("", "v1", "serviceaccounts", "ServiceAccount")
 EVENTS = ResourceRef("", "v1", "events", "Event")
 REPLICATION_CONTROLLERS = ResourceRef("", "v1", "replicationcontrollers", "ReplicationController")
+PERSISTENT_VOLUMES = ResourceRef(
+    "", "v1", "persistentvolumes", "PersistentVolume", namespaced=False
+)
+PERSISTENT_VOLUME_CLAIMS = ResourceRef("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+RESOURCE_QUOTAS = ResourceRef("", "v1", "resourcequotas", "ResourceQuota")
+VOLUME_ATTRIBUTES_CLASSES = ResourceRef(
+    "storage.k8s.io",
+    "v1",
+    "volumeattributesclasses",
+    "VolumeAttributesClass",
+    namespaced=False,
+)
 DEPLOYMENTS = ResourceRef("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = ResourceRef("apps", "v1", "replicasets", "ReplicaSet")
 ENDPOINT_SLICES = ResourceRef("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
+CLUSTER_ROLES = ResourceRef(
+    "rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False
+)
 LEASES = ResourceRef("coordination.k8s.io", "v1", "leases", "Lease")
 
 

@@ -9,6 +9,10 @@ from kapi.client.client import Client
 from kapi.client.events import EventRecorder
 from kapi.client.informers import Informers
 from kapi.client.leader_election import LeaderElection, LeaderElectionConfig
+from kapi.controllers.cluster_role_aggregation.controller import NAME as CLUSTER_ROLE_AGGREGATION
+from kapi.controllers.cluster_role_aggregation.controller import (
+    ClusterRoleAggregationController,
+)
 from kapi.controllers.context import Controller, ControllerContext
 from kapi.controllers.deployment.controller import NAME as DEPLOYMENT
 from kapi.controllers.deployment.controller import DeploymentController
@@ -35,10 +39,13 @@ from kapi.controllers.replicaset.controller import (
     REPLICATION_CONTROLLER,
     ReplicaSetController,
 )
+from kapi.controllers.resource_quota.controller import NAME as RESOURCE_QUOTA
+from kapi.controllers.resource_quota.controller import ResourceQuotaController
 from kapi.controllers.root_ca.controller import NAME as ROOT_CA
 from kapi.controllers.root_ca.controller import RootCaPublisher
 from kapi.controllers.service_account.controller import NAME as SERVICE_ACCOUNT
 from kapi.controllers.service_account.controller import ServiceAccountController
+from kapi.controllers.storage_protection import controller as storage_protection
 from kapi.controllers.taint_eviction.controller import NAME as TAINT_EVICTION
 from kapi.controllers.taint_eviction.controller import TaintEvictionController
 
@@ -118,6 +125,7 @@ class ControllerManager:
         for kind in (REPLICA_SET, REPLICATION_CONTROLLER):
             yield ReplicaSetController(self._context(kind.controller), kind)
         yield ServiceAccountController(self._context(SERVICE_ACCOUNT))
+        yield ClusterRoleAggregationController(self._context(CLUSTER_ROLE_AGGREGATION))
         if options.ca_pem:
             yield RootCaPublisher(self._context(ROOT_CA), options.ca_pem)
         yield EndpointsController(self._context(ENDPOINTS))
@@ -125,6 +133,13 @@ class ControllerManager:
         yield EndpointSliceMirroringController(self._context(MIRRORING))
         yield NamespaceController(self._context(NAMESPACE))
         yield GarbageCollector(self._context(GARBAGE_COLLECTOR), self._client)
+        yield ResourceQuotaController(self._context(RESOURCE_QUOTA), self._client)
+        for protection in (
+            storage_protection.ClaimProtection,
+            storage_protection.VolumeProtection,
+            storage_protection.AttributesClassProtection,
+        ):
+            yield protection(self._context(protection.name))
         node = self._context(NODE)
         yield NodeLifecycleController(node, options.node_monitor_grace_seconds)
         # Upstream's taint eviction acts as the node controller and signs events by its own name.

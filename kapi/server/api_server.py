@@ -55,7 +55,7 @@ class ApiServer:
         authenticator = config.make_authenticator(lookup)
         authorizer = config.make_authorizer(lookup)
         rbac = RbacAuthorizer(lookup)
-        admission = AdmissionChain(default_plugins(lookup, authorizer, rbac))
+        admission = AdmissionChain(default_plugins(lookup, authorizer, rbac, store))
         backing = Backing(store, self.cache, admission)
         stores = {(row.qualified, row.version): GenericStore(row, backing) for row in resources}
         self.api = Api(config, backing, authenticator, authorizer, rbac, lookup, stores)
