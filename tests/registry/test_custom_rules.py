@@ -100,6 +100,21 @@ def test_rules_hold_for_items_and_map_values() -> None:
         "cel.bind(n, self.tags.size(), n * 2 == 4)",
         "'%s-%d'.format(['a', 1]) == 'a-1' && 'A'.lowerAscii() == 'a'",
         "self.either == 5 || self.either == '5'",
+        "self.ratio > 1 && self.ratio <= 2.0",
+        "self.perhaps == null || self.perhaps == 'x'",
+        "quantity('1Gi').isGreaterThan(quantity('1000Mi')) && quantity('1.5').sign() == 1",
+        "quantity('50k').add(20).sub(quantity('20')).compareTo(quantity('50000')) == 0",
+        "!isQuantity('5Gig') && quantity('2k').asInteger() == 2000",
+        "url('https://u@a.b:80/p/q?x=1&x=2').getHost() == 'a.b:80' && !isURL('../x')",
+        "url('https://[::1]:80/p').getHostname() == '::1' && url('http://a:1/').getPort() == '1'",
+        "url('https://a.b/p?x=1&x=2').getQuery() == {'x': ['1', '2']}",
+        "ip('10.1.2.3').family() == 4 && ip('::1').isLoopback() && !isIP('10.1')",
+        "ip('8.8.8.8').isGlobalUnicast() && ip.isCanonical('::1') && !ip.isCanonical('0::1')",
+        "cidr('10.0.0.0/8').containsIP('10.9.8.7')",
+        "!cidr('10.0.0.0/8').containsCIDR(cidr('0.0.0.0/0'))",
+        "cidr('10.1.2.3/8').masked() == cidr('10.0.0.0/8')",
+        "cidr('10.1.2.3/8').ip() == ip('10.1.2.3') && cidr('10.0.0.0/8').prefixLength() == 8",
+        "self.tags.all(i, v, i < v) && self.tags.transformList(i, v, i + v) == [1, 3]",
     ],
 )
 def test_rules_know_the_types_and_functions(rule: str) -> None:
@@ -113,12 +128,14 @@ def test_rules_know_the_types_and_functions(rule: str) -> None:
         tags={"type": "array", "items": INTEGER},
         absent={"type": "string"},
         either={"x-kubernetes-int-or-string": True},
+        perhaps={"type": "string", "nullable": True},
         **{"dash-ed": {"type": "string"}},
     )
     assert [str(error) for error in validate_rules(given, "s")] == []
     value = {
         "when": "2024-01-01T00:00:00Z", "pause": "1m30s", "raw": "YWJj", "ratio": 2,
         "dash-ed": "x", "namespace": "n", "tags": [1, 2], "either": 5,
+        "perhaps": None,
     }  # fmt: skip
     assert broken(given, value) == []
 
@@ -134,7 +151,7 @@ def test_rules_know_the_types_and_functions(rule: str) -> None:
         ({"rule": "self.a > 1", "fieldPath": ".zzz"}, "does not refer to a valid field"),
         ({"rule": "self.a > 1", "reason": "Mood"}, 'Unsupported value: "Mood"'),
         ({"rule": " "}, "rule is not specified"),
-        ({"rule": "quantity('1').isInteger()"}, "undeclared reference to 'quantity'"),
+        ({"rule": "format.dns1123Label().validate('a').hasValue()"}, "undeclared reference"),
     ],
 )
 def test_a_definition_with_a_bad_rule_is_told_why(rule: dict[str, Any], complaint: str) -> None:

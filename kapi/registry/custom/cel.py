@@ -2,21 +2,17 @@
 
 The engine is Google's cel-cpp by way of `cel-expr-python`, loaded when the first rule or pattern
 needs it (2 ms, 13 MB). Its regular expressions are RE2, whose language is Go's, and which cannot be
-made to run forever. Beyond the standard functions there are the extensions for strings, math,
-optional values and bindings, and of Kubernetes' own libraries those for lists (but not indexOf: its
-name is the strings'), sets and regular expressions, and the `is...` questions of the others.
-What a rule cannot use (URLs, quantities, addresses and versions as values, format libraries) makes
-its definition invalid with the engine's own message.
+made to run forever. Beyond the standard functions there are its extensions for strings, math, sets,
+optional values, bindings and comprehensions of two variables, and Kubernetes' own functions. What a
+rule cannot use makes its definition invalid, with the engine's own message.
 """
 
-import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from kapi.api.quantity import parse_quantity
-from kapi.registry.custom.formats import FORMATS
+from kapi.registry.custom.cel_libraries import functions, value_pool
 
 HAS_OLD, OLD_VALUE = "_has_old", "_old_value"
 """Variables that an optional oldSelf is made of; no rule names them by accident."""
@@ -34,15 +30,15 @@ def _engine() -> Any:
     return cel
 
 
-def _extensions() -> list[Any]:
-    from cel_expr_python.ext import ext_bindings, ext_math, ext_optional, ext_strings
-
-    return [
-        ext_strings.ExtStrings(),
-        ext_math.ExtMath(),
-        ext_optional.ExtOptional(),
-        ext_bindings.ExtBindings(),
-    ]
+_EXTENSIONS = """
+extensions:
+- name: bindings
+- name: math
+- name: optional
+- name: sets
+- name: strings
+- name: two-var-comprehensions
+"""
 
 
 @cache
@@ -54,9 +50,16 @@ def _plain_environment() -> Any:
 
 
 def environment(variables: dict[str, Any], pool: Any = None) -> Any:
-    """An environment with every function rules may use, for these variables and types."""
-    return _engine().NewEnv(
-        pool, variables=variables, extensions=_extensions(), functions=_functions()
+    """An environment with every function rules may use, for these variables and their types.
+
+    `pool` holds the message types of the variables, and those of `cel_libraries`.
+    """
+    cel = _engine()
+    return cel.NewEnv(
+        pool or value_pool(),
+        config=cel.NewEnvConfigFromYaml(_EXTENSIONS),
+        variables=variables,
+        functions=functions(),
     )
 
 
@@ -133,95 +136,3 @@ def pattern_error(pattern: str) -> str:
     if not part or reason.startswith(("missing closing ]", "missing closing )")):
         part = pattern[pattern.rfind("[") :] if reason.endswith("]") else pattern
     return f"error parsing regexp: {reason}: `{part}`"
-
-
-# Functions -----------------------------------------------------------------------------------
-
-
-def _plain(value: Any) -> Any:
-    """A list or scalar as Python has it."""
-    if hasattr(value, "plain_value"):
-        return value.plain_value()
-    return [_plain(item) for item in value] if isinstance(value, list) else value
-
-
-def _total(values: list[Any]) -> Any:
-    items = [_plain(item) for item in values]
-    return sum(items[1:], items[0]) if items else 0
-
-
-def _is_sorted(values: list[Any]) -> bool:
-    items = [_plain(item) for item in values]
-    return all(left <= right for left, right in itertools.pairwise(items))
-
-
-def _find(text: str, pattern: str) -> str:
-    found = _found(text, pattern, 1)
-    return found[0] if found else ""
-
-
-def _found(text: str, pattern: str, limit: int) -> list[str]:
-    """The engine finds whether, not where: Python's own matcher does, on checked patterns."""
-    if pattern_error(pattern):
-        raise ValueError(pattern_error(pattern))
-    found = [match[0] for match in re.finditer(pattern, text)]
-    return found if limit < 0 else found[:limit]
-
-
-def _is_quantity(text: str) -> bool:
-    try:
-        parse_quantity(text)
-    except ValueError:
-        return False
-    return True
-
-
-def _contains(whole: list[Any], part: list[Any]) -> bool:
-    items = [_plain(item) for item in whole]
-    return all(_plain(item) in items for item in part)
-
-
-def _functions() -> Sequence[Any]:
-    cel = _engine()
-    kinds = cel.Type
-    several = kinds.List(kinds.DYN)
-
-    def declare(name: str, *overloads: Any) -> Any:
-        return cel.FunctionDecl(name, list(overloads))
-
-    def member(name: str, returns: Any, takes: list[Any], run: Callable[..., Any]) -> Any:
-        return cel.Overload(name, returns, takes, True, run)
-
-    def question(name: str, run: Callable[..., bool]) -> Any:
-        return declare(name, cel.Overload(f"{name}_string", kinds.BOOL, [kinds.STRING], False, run))
-
-    def of_sets(name: str, run: Callable[..., bool]) -> Any:
-        overload = cel.Overload(f"sets_{name}", kinds.BOOL, [several, several], False, run)
-        return declare(f"sets.{name}", overload)
-
-    def either(a: list[Any], b: list[Any]) -> bool:
-        items = [_plain(item) for item in a]
-        return any(_plain(item) in items for item in b)
-
-    text, whole = kinds.STRING, kinds.INT
-    return (
-        declare("sum", member("list_sum", kinds.DYN, [several], _total)),
-        declare("min", member("list_min", kinds.DYN, [several], lambda v: min(map(_plain, v)))),
-        declare("max", member("list_max", kinds.DYN, [several], lambda v: max(map(_plain, v)))),
-        declare("isSorted", member("list_is_sorted", kinds.BOOL, [several], _is_sorted)),
-        declare("find", member("string_find", text, [text, text], _find)),
-        declare(
-            "findAll",
-            member(
-                "string_find_all", kinds.List(text), [text, text], lambda t, p: _found(t, p, -1)
-            ),
-            member("string_find_all_n", kinds.List(text), [text, text, whole], _found),
-        ),
-        question("isQuantity", _is_quantity),
-        question("isURL", FORMATS["uri"]),
-        question("isIP", lambda value: FORMATS["ipv4"](value) or FORMATS["ipv6"](value)),
-        question("isCIDR", FORMATS["cidr"]),
-        of_sets("contains", _contains),
-        of_sets("equivalent", lambda a, b: _contains(a, b) and _contains(b, a)),
-        of_sets("intersects", either),
-    )

@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from kapi.api.object import Object
+from kapi.registry.custom.cel_libraries import value_file
 
 _RESERVED = frozenset(
     [
@@ -68,6 +69,7 @@ class RuleTypes:
         for known in (struct_pb2, stamps, duration_pb2):
             self.pool.AddSerializedFile(known.DESCRIPTOR.serialized_pb)
             self._file.dependency.append(known.DESCRIPTOR.name)
+        self.pool.AddSerializedFile(value_file().SerializeToString())
         self._message(schema, whole=True)
         self.pool.AddSerializedFile(self._file.SerializeToString())
 
@@ -141,7 +143,7 @@ class RuleTypes:
         if simple == "message":
             name = self._messages.get(id(schema)) or self._message(schema)
             return 11, f".rules.{name}"
-        numbers = {"int": 3, "double": 1, "bool": 8, "string": 9, "bytes": 12}
+        numbers = {"int": 3, "bool": 8, "string": 9, "bytes": 12}
         if simple in numbers:
             return numbers[simple], ""
         known = {"timestamp": "Timestamp", "duration": "Duration"}.get(simple, "Value")
@@ -169,9 +171,13 @@ def _simple(schema: Object) -> str:
         return "map" if isinstance(schema.get("additionalProperties"), dict) else "dyn"
     if kind == "array":
         return "list"
+    if schema.get("nullable"):
+        return "dyn"
     if kind == "string":
         return text_type(schema)
-    return {"integer": "int", "number": "double", "boolean": "bool"}.get(str(kind), "dyn")
+    # Numbers are dynamic: the checker does not let a double be compared with an integer, and
+    # upstream's does.
+    return {"integer": "int", "boolean": "bool"}.get(str(kind), "dyn")
 
 
 def text_type(schema: Object) -> str:
