@@ -14,7 +14,7 @@ from kapi.registry.apps.validation import (
 from kapi.registry.cells import containers_and_images
 from kapi.registry.core.pod_defaults import default_pod_template
 from kapi.registry.core.volume_validation import claim_spec
-from kapi.registry.fields import complaints, not_negative, one_of
+from kapi.registry.fields import annotations, complaints, labels, not_negative, one_of
 from kapi.registry.strategy import (
     AGE_COLUMN,
     CONTAINERS_COLUMN,
@@ -109,6 +109,7 @@ class StatefulSetStrategy(Strategy):
                 empty_text="empty selector is invalid for statefulset",
                 invalid_text="",
             ),
+            *_template_metadata(template),
             *always_restarting_template(template, "StatefulSet"),
         ]
 
@@ -144,6 +145,15 @@ class StatefulSetStrategy(Strategy):
             containers,
             images,
         ]
+
+
+def _template_metadata(template: Object | None) -> list[FieldError]:
+    """Upstream checks these here and again with the rest of the template."""
+    meta = (template or {}).get("metadata") or {}
+    return [
+        *labels(meta.get("labels"), "spec.template.labels"),
+        *annotations(meta.get("annotations"), "spec.template.annotations"),
+    ]
 
 
 def _drop_max_unavailable(spec: Object) -> None:

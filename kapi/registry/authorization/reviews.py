@@ -63,7 +63,7 @@ class SelfSubjectRulesReviewStrategy(Strategy):
 def _metadata_errors(obj: Object) -> list[FieldError]:
     """A question has no name; only its namespace means something."""
     meta = {key: value for key, value in (obj.get("metadata") or {}).items() if key != "namespace"}
-    if not any(key != "managedFields" for key in meta):
+    if not meta.keys() - {"managedFields"}:
         return []
     return [invalid("metadata", meta, "must be empty")]
 

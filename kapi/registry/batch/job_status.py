@@ -94,7 +94,8 @@ def _uncounted(pods: Object) -> Iterator[FieldError]:
 
 def _completion(change: _Change) -> Iterator[FieldError]:
     path, status = "status.completionTime", change.new
-    done, complete = status.get("completionTime"), change.holds("Complete")
+    done: str = status.get("completionTime") or ""
+    complete = change.holds("Complete")
     if change.flipped("Complete", "Failed") and complete and change.holds("Failed"):
         yield _conditions("cannot set Complete=True and Failed=true conditions")
     if change.flipped("Complete", "FailureTarget") and complete and change.holds("FailureTarget"):
@@ -105,7 +106,7 @@ def _completion(change: _Change) -> Iterator[FieldError]:
             yield invalid(path, done, text)
         if complete and not done:
             yield required(path, "completionTime is required for Complete jobs")
-    started = status.get("startTime")
+    started: str = status.get("startTime") or ""
     moved = change.changed("startTime", "completionTime") and started and done
     if moved and datetime.fromisoformat(done) < datetime.fromisoformat(started):
         yield invalid(path, done, "completionTime cannot be set before startTime")
@@ -182,11 +183,13 @@ def _overlap(completed: str, failed: str, limit: int) -> str:
 
 def _pod_counts(change: _Change) -> Iterator[FieldError]:
     status = change.new
-    leaving, ready = status.get("terminating") or 0, status.get("ready") or 0
+    leaving: int = status.get("terminating") or 0
+    ready: int | None = status.get("ready")
     if change.finished and change.finish_or("terminating") and leaving > 0:
         text = "terminating>0 is invalid for finished job"
         yield invalid("status.terminating", leaving, text)
-    if change.changed("ready", "active") and ready > (status.get("active") or 0):
+    moved = change.changed("ready", "active")
+    if moved and ready is not None and ready > (status.get("active") or 0):
         yield invalid("status.ready", ready, "cannot set more ready pods than active")
 
 

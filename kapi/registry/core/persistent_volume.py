@@ -10,14 +10,17 @@ from typing import Any
 from kapi import env
 from kapi.api.errors import FieldError, forbidden, invalid, not_supported, required
 from kapi.api.names import dns_subdomain_errors
-from kapi.api.object import Object, is_deleting, name_of
+from kapi.api.object import Object, annotations_of, is_deleting, name_of
 from kapi.registry.cells import UNSET
 from kapi.registry.core.persistent_volume_claim import (
+    CLASS_ANNOTATION,
     VOLUME_MODES,
     access_modes_text,
     storage_class_of,
 )
 from kapi.registry.core.pod_defaults import default_volume
+from kapi.registry.core.pod_internal import internal_form, unified
+from kapi.registry.core.pod_warnings import dead_source_warnings
 from kapi.registry.core.quantities import amount, canonical_list
 from kapi.registry.core.scheduling_validation import node_selector
 from kapi.registry.core.volume_validation import ACCESS_MODES, SOURCE_CHECKS
@@ -31,6 +34,7 @@ from kapi.registry.strategy import (
     age,
 )
 
+_DEAD_SOURCES = ("cephfs", "photonPersistentDisk", "scaleIO", "storageos", "glusterfs", "rbd")
 _RECLAIM = ("Delete", "Recycle", "Retain")
 _OWN_FIELDS = frozenset(
     (
@@ -113,12 +117,14 @@ class PersistentVolumeStrategy(Strategy):
         return errors + _attributes_class(spec)
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        errors = self.validate(obj)
+        errors = 2 * self.validate(obj)  # as a volume and as a change of one, as upstream
         spec, before = obj.get("spec") or {}, old.get("spec") or {}
         new_source = {key: value for key, value in spec.items() if key not in _OWN_FIELDS}
         old_source = {key: value for key, value in before.items() if key not in _OWN_FIELDS}
         if new_source != old_source:
-            text = "spec.persistentvolumesource is immutable after creation"
+            form = "PersistentVolumeSource"
+            change = unified(internal_form(new_source, form), internal_form(old_source, form))
+            text = f"spec.persistentvolumesource is immutable after creation\n{change}"
             errors.append(forbidden("spec.persistentvolumesource", text))
         if spec.get("volumeMode") != before.get("volumeMode"):
             errors.append(invalid("volumeMode", spec.get("volumeMode"), "field is immutable"))
@@ -130,8 +136,25 @@ class PersistentVolumeStrategy(Strategy):
             "nodeAffinity"
         ):
             text = "field is immutable, except for updating from beta label to GA"
-            errors.append(invalid("nodeAffinity", spec.get("nodeAffinity"), text))
+            affinity = spec.get("nodeAffinity")
+            shown = None if affinity is None else internal_form(affinity, "VolumeNodeAffinity")
+            errors.append(invalid("nodeAffinity", shown, text))
         return errors
+
+    def warnings(self, obj: Object, old: Object | None) -> list[str]:
+        spec = obj.get("spec") or {}
+        texts = []
+        if CLASS_ANNOTATION in annotations_of(obj):
+            texts.append(
+                f"metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; "
+                'use "storageClassName" attribute instead'
+            )
+        if spec.get("persistentVolumeReclaimPolicy") == "Recycle":
+            texts.append(
+                "spec.persistentVolumeReclaimPolicy: The Recycle reclaim policy is deprecated. "
+                "Instead, the recommended approach is to use dynamic provisioning."
+            )
+        return texts + dead_source_warnings(spec, "spec", _DEAD_SOURCES)
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
         spec, status = obj.get("spec") or {}, obj.get("status") or {}

@@ -26,7 +26,7 @@ from kapi.registry.strategy import (
 )
 
 VOLUME_MODES = ("Block", "Filesystem")
-_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _MODE_NAMES = (
     ("ReadWriteOnce", "RWO"),
     ("ReadOnlyMany", "ROX"),
@@ -117,9 +117,9 @@ class PersistentVolumeClaimStrategy(Strategy):
         ]
 
     def warnings(self, obj: Object, old: Object | None) -> list[str]:
-        if _CLASS_ANNOTATION in annotations_of(obj):
+        if CLASS_ANNOTATION in annotations_of(obj):
             return [
-                f"metadata.annotations[{_CLASS_ANNOTATION}]: deprecated since v1.8; "
+                f"metadata.annotations[{CLASS_ANNOTATION}]: deprecated since v1.8; "
                 'use "storageClassName" attribute instead'
             ]
         return []
@@ -148,7 +148,7 @@ def access_modes_text(modes: list[str]) -> str:
 
 def storage_class_of(obj: Object) -> str:
     """The class, from the annotation that preceded the field if it is there."""
-    annotated = annotations_of(obj).get(_CLASS_ANNOTATION)
+    annotated = annotations_of(obj).get(CLASS_ANNOTATION)
     if annotated is not None:
         return annotated
     return str((obj.get("spec") or {}).get("storageClassName") or "")

@@ -17,7 +17,7 @@ from kapi.registry.core.pod_update import (
     validate_resize,
 )
 from kapi.registry.core.pod_validation import validate_pod_create
-from kapi.registry.core.pod_warnings import pod_warnings
+from kapi.registry.core.pod_warnings import app_armor_warnings, pod_warnings
 from kapi.registry.status import StatusStrategy
 from kapi.registry.strategy import RequestContext, Strategy
 
@@ -38,6 +38,7 @@ class PodStrategy(Strategy):
 
     def prepare_for_create(self, ctx: RequestContext, obj: Object) -> None:
         drop_disabled(obj["spec"])
+        ctx.warnings.extend(app_armor_warnings(obj))
         merge_match_label_keys(obj)
         obj["status"] = {"phase": "Pending", "qosClass": qos_class(obj)}
         if obj.get("spec", {}).get("schedulingGates"):

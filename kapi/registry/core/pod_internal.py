@@ -129,6 +129,22 @@ _TYPES = {
         "Projected:*Projected PortworxVolume:any ScaleIO:any StorageOS:any CSI:any "
         "Ephemeral:any Image:*ImageVolume"
     ),
+    "PersistentVolumeSource": (
+        "GCEPersistentDisk:any AWSElasticBlockStore:any HostPath:*HostPath Glusterfs:any NFS:*NFS "
+        "RBD:any Quobyte:any ISCSI:any FlexVolume:any Cinder:any CephFS:any FC:any Flocker:any "
+        "AzureFile:any VsphereVolume:any AzureDisk:any PhotonPersistentDisk:any "
+        "PortworxVolume:any ScaleIO:any Local:*LocalVolume StorageOS:any CSI:*CSISource"
+    ),
+    "NFS": "Server Path ReadOnly:b",
+    "LocalVolume": "Path FSType:?",
+    "CSISource": (
+        "Driver VolumeHandle ReadOnly:b FSType VolumeAttributes:? "
+        "ControllerPublishSecretRef:*SecretReference NodeStageSecretRef:*SecretReference "
+        "NodePublishSecretRef:*SecretReference ControllerExpandSecretRef:*SecretReference "
+        "NodeExpandSecretRef:*SecretReference"
+    ),
+    "SecretReference": "Name Namespace",
+    "VolumeNodeAffinity": "Required:*NodeSelector",
     "ClaimSpec": (
         "AccessModes:? Selector:json Resources:ClaimResources VolumeName StorageClassName:? "
         "VolumeMode:? DataSource:any DataSourceRef:any VolumeAttributesClassName:?"

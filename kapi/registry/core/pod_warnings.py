@@ -26,15 +26,18 @@ def pod_warnings(pod: Object, old: Object | None) -> list[str]:
     """For a pod; an update that changes no spec warns of nothing."""
     if old is not None and old.get("spec") == pod.get("spec"):
         return []
-    texts = spec_warnings(pod.get("spec") or {}, "spec")
+    return spec_warnings(pod.get("spec") or {}, "spec")
+
+
+def app_armor_warnings(pod: Object) -> list[str]:
+    """For the annotations that a new pod uses in place of fields; said of invalid pods too."""
     names = {item.get("name") for item in (pod.get("spec") or {}).get("containers") or ()}
-    for key in sorted(annotations_of(pod)):
-        if key.startswith(_APPARMOR_PREFIX) and key.removeprefix(_APPARMOR_PREFIX) in names:
-            texts.append(
-                f"metadata.annotations[{key}]: deprecated since v1.30; "
-                'use the "appArmorProfile" field instead'
-            )
-    return texts
+    return [
+        f"metadata.annotations[{key}]: deprecated since v1.30; "
+        'use the "appArmorProfile" field instead'
+        for key in sorted(annotations_of(pod))
+        if key.startswith(_APPARMOR_PREFIX) and key.removeprefix(_APPARMOR_PREFIX) in names
+    ]
 
 
 def spec_warnings(spec: Object, path: str) -> list[str]:
@@ -51,11 +54,17 @@ def spec_warnings(spec: Object, path: str) -> list[str]:
     return texts
 
 
+def dead_source_warnings(volume: Object, path: str, sources: tuple[str, ...]) -> list[str]:
+    """For those of the sources that no kubelet mounts any more."""
+    return [
+        f"{path}.{_SHOWN.get(source, source)}: {_DEAD_VOLUMES[source]}"
+        for source in sources
+        if volume.get(source) is not None
+    ]
+
+
 def _volume(volume: Object, path: str) -> list[str]:
-    texts = []
-    for source, text in _DEAD_VOLUMES.items():
-        if volume.get(source) is not None:
-            texts.append(f"{path}.{_SHOWN.get(source, source)}: {text}")
+    texts = dead_source_warnings(volume, path, tuple(_DEAD_VOLUMES))
     projected = volume.get("projected")
     if projected is not None:
         sources = projected.get("sources") or []

@@ -47,11 +47,23 @@ def _subject(subject: Object, path: str, *, cluster: bool) -> list[FieldError]:
     return errors
 
 
+_ROLE_TEXTS = {
+    "RoleBinding": (
+        "RoleRef can reference a Role in the current namespace or a ClusterRole in the global "
+        "namespace. If the RoleRef cannot be resolved, the Authorizer must return an error."
+    ),
+    "ClusterRoleBinding": (
+        "RoleRef can only reference a ClusterRole in the global namespace. If the RoleRef cannot "
+        "be resolved, the Authorizer must return an error."
+    ),
+}
+
+
 def _columns(kind: str) -> tuple[Column, ...]:
     shown = kind[0].lower() + kind[1:]
     return (
         NAME_COLUMN,
-        Column("Role", about=f"=api.rbac.v1.{kind}.roleRef"),
+        Column("Role", about=_ROLE_TEXTS[kind]),
         AGE_COLUMN,
         Column("Users", priority=1, about=f"Users in the {shown}"),
         Column("Groups", priority=1, about=f"Groups in the {shown}"),

@@ -62,6 +62,13 @@ def _put(obj: Object, path: str, value: Any) -> None:
     target[last] = value
 
 
+def _drop(obj: Object, path: str) -> None:
+    parent, _, last = path.strip(".").rpartition(".")
+    holder = _at(obj, parent) if parent else obj
+    if isinstance(holder, dict):
+        holder.pop(last, None)
+
+
 def scale_of(call: Call, obj: Object) -> Object:
     """The Scale that shows this object."""
     facts, meta = _facts(call), metadata(obj)
@@ -170,8 +177,12 @@ async def _apply_scale(call: Call) -> None:
         raise errors.NotBuilt(f"server-side apply for {call.resource.qualified} is not built")
     ctx = call.context()
     ctx.managed_fields_done, ctx.retry_conflicts = True, True
+    path = _facts(call).spec_replicas
 
     async def build(old: Object) -> Object:
+        if not _at(old, path):
+            # A Scale leaves out 0 replicas, so even a 0 that is applied is new.
+            _drop(old, path)
         new: Object = apply_patch(
             old,
             applied,
