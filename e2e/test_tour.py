@@ -239,8 +239,12 @@ def test_get_describe_events_and_explain(kubectl: Client) -> None:
 
 
 def test_get_watch_shows_a_pod_come_and_go(kubectl: Client) -> None:
+    kubectl("run", "first", f"--image={BUSYBOX}", "--restart=Never", "--", "true")
     watching = kubectl.start("get", "pods", "-w", "--output-watch-events")
+    assert watching.stdout is not None
     try:
+        while b"first" not in watching.stdout.readline():
+            pass
         kubectl("run", "brief", f"--image={BUSYBOX}", "--restart=Never", "--", "true")
         wait_for_phase(kubectl, "brief", "Succeeded")
         kubectl("delete", "pod", "brief")
@@ -250,8 +254,8 @@ def test_get_watch_shows_a_pod_come_and_go(kubectl: Client) -> None:
         output, _ = watching.communicate(timeout=10)
     lines = [line.split() for line in output.decode().splitlines() if "brief" in line]
     assert lines[0][0] == "ADDED" and lines[-1][0] == "DELETED"
-    assert [line[3] for line in lines].index("Pending") == 0
-    assert "Completed" in [line[3] for line in lines]
+    shown = [line[3] for line in lines]
+    assert shown[0] == "Pending" and "Completed" in shown
 
 
 def test_a_deleted_deployment_takes_everything_with_it(kubectl: Client) -> None:
