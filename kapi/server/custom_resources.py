@@ -60,14 +60,19 @@ class Served:
     documents: OpenApiDocuments
     rows: dict[str, tuple[Resource, ...]] = field(default_factory=dict)
     """Name of the definition -> its rows."""
+    _builtin: frozenset[str] = field(init=False)
     _changed: set[tuple[str, str]] = field(default_factory=set)
     """Groups and versions put since the last announcement."""
+
+    def __post_init__(self) -> None:
+        self._builtin = frozenset(self.by_name)
 
     def put(self, definition: str, rows: tuple[Resource, ...]) -> None:
         """Serve exactly these rows for the definition; none ends it. Watches of old rows end.
 
-        `announce` has to follow, before anybody else's turn.
+        A built-in kind is never replaced. `announce` has to follow, before anybody else's turn.
         """
+        rows = tuple(row for row in rows if row.qualified not in self._builtin)
         old = self.rows.pop(definition, ())
         for row in old:
             self.router.remove(row)
@@ -211,9 +216,10 @@ class CustomResources:
             _log.exception("the custom kind of %s cannot be served", name)
             rows = ()
         self._signatures[name] = signature
-        if rows:
-            self._cache.register(rows[0].prefix, indexer(rows))
         self._served.put(name, rows)
+        served = self._served.rows.get(name)
+        if served:
+            self._cache.register(served[0].prefix, indexer(served))
 
     def _forget(self, name: str) -> None:
         if self._signatures.pop(name, None) is not None:

@@ -405,3 +405,23 @@ async def test_a_definition_that_became_invalid_can_still_go(api, served):
         return (await api.admin("GET", path)).status
 
     await eventually(definition_is_gone, 404)
+
+
+async def test_a_built_in_kind_cannot_be_replaced(api, namespace):
+    body = definition(plural="leases", kind="Lease")
+    body["metadata"] = {
+        "name": "leases.coordination.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
+    }
+    body["spec"]["group"] = "coordination.k8s.io"
+    await establish(api, body)
+    path = f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases"
+    lease = {"metadata": {"name": "a"}, "spec": {"holderIdentity": "me"}}
+    assert (await api.admin("POST", path, lease)).body["spec"] == {"holderIdentity": "me"}
+    await api.admin("DELETE", f"{DEFINITIONS}/leases.coordination.k8s.io")
+
+    async def definition_is_gone():
+        return (await api.admin("GET", f"{DEFINITIONS}/leases.coordination.k8s.io")).status
+
+    await eventually(definition_is_gone, 404)
+    assert (await api.admin("GET", f"{path}/a")).status == 200
