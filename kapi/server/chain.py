@@ -1,7 +1,8 @@
 """The request path, as one list, outermost first.
 
 Order matters:
-- the panic guard is outermost, so that every later failure becomes a Status;
+- metrics stand outside the panic guard, so that every answer counts, refusals and faults too;
+- the panic guard comes next, so that every later failure becomes a Status;
 - authentication comes before impersonation, which acts on an authenticated user's rights;
 - the in-flight limit comes after both, since it lets cluster administrators through;
 - authorization judges the identity that impersonation left, and is the last gate before a verb.
@@ -14,6 +15,7 @@ from kapi.server.filters.authentication import with_authentication
 from kapi.server.filters.authorization import with_authorization
 from kapi.server.filters.impersonation import with_impersonation
 from kapi.server.filters.max_in_flight import with_max_in_flight
+from kapi.server.filters.metrics import with_metrics
 from kapi.server.filters.panic import with_panic_guard
 
 
@@ -28,4 +30,4 @@ def build_chain(
     handler = with_max_in_flight(handler, config.max_in_flight, config.max_mutating_in_flight)
     handler = with_impersonation(handler, authorizer)
     handler = with_authentication(handler, authenticator, config.anonymous_paths)
-    return with_panic_guard(handler)
+    return with_metrics(with_panic_guard(handler))

@@ -56,6 +56,10 @@ class Exchange:
     user: UserInfo = field(default_factory=lambda: UserInfo(""))
     warnings: list[str] = field(default_factory=list)
     request_id: str = ""
+    status: int = 0
+    """The code of the answer, once it has begun."""
+    known_path: bool = True
+    """Is the path one that exists? Metrics do not grow with what scanners ask for."""
     started: bool = False
     """Has the answer begun? After that an error can only end the stream."""
 
@@ -97,7 +101,7 @@ class Exchange:
         headers: Iterable[tuple[bytes, bytes]] = (),
     ) -> None:
         """Send the head of the answer, with the warnings gathered so far."""
-        self.started = True
+        self.started, self.status = True, status
         head = [(b"content-type", content_type.encode()), *headers]
         if self.request_id:
             head.append((b"audit-id", self.request_id.encode()))

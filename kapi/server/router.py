@@ -106,6 +106,7 @@ class Router:
         info = exchange.info
         store = self._api.stores.get((info.qualified, info.version))
         if store is None:
+            exchange.known_path = False
             raise unknown_path()
         row = store.resource
         if row.deprecation:

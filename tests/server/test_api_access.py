@@ -130,3 +130,21 @@ async def test_a_fault_hides_its_trace_and_leaves_a_number(api, monkeypatch, cap
     assert (answer.status, answer.body["reason"]) == (500, "InternalError")
     assert "secret detail" not in answer.message
     assert "secret detail" in caplog.text
+
+
+async def test_requests_are_counted_under_upstreams_names(api, namespace):
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    await api.admin("GET", path)
+    await api.admin("GET", f"{path}/nope")
+    await api.admin("GET", "/apis/scanner.example/v1/xyz")
+    text = (await api.admin("GET", "/metrics")).body
+    listed = (
+        'apiserver_request_total{code="200",component="apiserver",group="",resource="configmaps",'
+        'scope="namespace",subresource="",verb="LIST",version="v1"}'
+    )
+    assert listed in text
+    assert (
+        'code="404",component="apiserver",group="",resource="configmaps",scope="resource"' in text
+    )
+    assert "apiserver_request_duration_seconds_bucket" in text
+    assert "scanner.example" not in text
