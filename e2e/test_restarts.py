@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 import pytest
-from harness import Client, Cluster, eventually
+from harness import Client, Cluster, eventually, run, tool
 from tour import (
     Asking,
     container_id,
@@ -135,3 +135,23 @@ def test_a_kill_loses_no_acknowledged_write(cluster: Cluster, kubectl: Client) -
     assert set(acknowledged) <= found
     # At most the writes that were under way when it was killed are there unacknowledged.
     assert len(found - set(acknowledged) - {"configmap/kube-root-ca.crt"}) <= len(writers)
+
+
+def test_down_with_delete_leaves_nothing_on_the_machine(cluster: Cluster) -> None:
+    """The last of the file, as it takes the file's cluster away."""
+    kubectl = cluster.kubectl
+    deploy(kubectl, 2)
+    address = expose(kubectl)
+    until_answered_by(address, pod_names(kubectl))
+    uids = [item["metadata"]["uid"] for item in pods(kubectl)]
+    pids = cluster.pids().values()
+    cluster.delete()
+    assert not any(_is_there(pid) for pid in pids)
+    assert not any(containers(uid, every=True) for uid in uids)
+    assert "kapi" not in docker("network", "ls", "--format", "{{.Name}}").split()
+    nft = tool("nft", hint="apt-get install nftables")
+    assert "kapi" not in run([nft, "list", "ruleset"]).stdout
+    ip = tool("ip", hint="apt-get install iproute2")
+    assert "kapi" not in run([ip, "link"]).stdout + run([ip, "route"]).stdout
+    assert not cluster.data_dir.exists()
+    assert "kapi" not in cluster.kubeconfig.read_text()
