@@ -94,6 +94,11 @@ def parse_object(body: bytes, content_type: str, gvk: GroupVersionKind) -> Objec
             f"{names.get(type(value), 'value')} into Go value of type {_GO_TYPE_META}",
             body,
         )
+    _check_kind_is_text(value, gvk, body)
+    return value
+
+
+def _check_kind_is_text(value: Object, gvk: GroupVersionKind, body: bytes) -> None:
     for field in ("apiVersion", "kind"):
         found = value.get(field)
         if found is not None and not isinstance(found, str):
@@ -104,11 +109,11 @@ def parse_object(body: bytes, content_type: str, gvk: GroupVersionKind) -> Objec
                 f"{names.get(type(found), 'value')} into Go struct field .{field} of type string",
                 body,
             )
-    return value
 
 
 def check_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
     """Fill missing kind and apiVersion; refuse others than the endpoint's own."""
+    _check_kind_is_text(obj, gvk, body)
     api_version = obj.get("apiVersion") or gvk.api_version
     kind = obj.get("kind") or gvk.kind
     if not _GROUP_VERSION.match(api_version):

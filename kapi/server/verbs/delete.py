@@ -11,6 +11,7 @@ import orjson
 
 from kapi.api import errors
 from kapi.api.object import GroupVersionKind, Object, name_of, uid_of
+from kapi.api.schema import kind_schema
 from kapi.registry.store import DeleteOptions, Preconditions
 from kapi.server.call import Call, dry_run, invalid_options
 from kapi.server.decoding import parse_object
@@ -77,13 +78,10 @@ def _from_query(call: Call) -> Object:
 
 def checked_options(sent: Object) -> tuple[DeleteOptions, bool]:
     """DeleteOptions from its JSON form. Raises Invalid and BadRequest."""
+    schema = kind_schema("", "v1", "DeleteOptions")
+    assert schema is not None
+    schema.decode(sent)
     policy, orphan = sent.get("propagationPolicy"), sent.get("orphanDependents")
-    grace = sent.get("gracePeriodSeconds")
-    if grace is not None and (isinstance(grace, bool) or not isinstance(grace, int)):
-        raise errors.BadRequest(
-            "json: cannot unmarshal string into Go struct field "
-            "DeleteOptions.gracePeriodSeconds of type int64"
-        )
     problems = []
     if policy and orphan is not None:
         problems.append(
@@ -106,7 +104,7 @@ def checked_options(sent: Object) -> tuple[DeleteOptions, bool]:
         raise errors.object_invalid("DeleteOptions", "meta.k8s.io", "", problems)
     wanted: dict[str, Any] = sent.get("preconditions") or {}
     options = DeleteOptions(
-        grace_period_seconds=grace,
+        grace_period_seconds=sent.get("gracePeriodSeconds"),
         propagation_policy=policy or "",
         orphan_dependents=orphan,
         preconditions=Preconditions(
