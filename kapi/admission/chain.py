@@ -14,6 +14,7 @@ from kapi.admission.namespace_lifecycle import NamespaceLifecycle
 from kapi.admission.node_restriction import NodeRestriction
 from kapi.admission.persistent_volume_claim_resize import PersistentVolumeClaimResize
 from kapi.admission.plugin import AdmissionPlugin
+from kapi.admission.pod_security import PodSecurity
 from kapi.admission.pod_topology_labels import PodTopologyLabels
 from kapi.admission.priority import Priority
 from kapi.admission.rbac_escalation import RbacEscalation
@@ -38,6 +39,7 @@ def default_plugins(
         ServiceAccount(lookup),
         NodeRestriction(lookup),
         TaintNodesByCondition(),
+        PodSecurity(lookup),
         Priority(lookup),
         DefaultTolerationSeconds(),
         DefaultStorageClass(lookup),
