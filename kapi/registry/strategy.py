@@ -162,6 +162,9 @@ class Strategy:
 
     columns: tuple[Column, ...] = (NAME_COLUMN, CREATED_COLUMN)
 
+    unknown_field = "field label not supported: {field}"
+    """What a kind with selectable fields of its own says to a selector that names another."""
+
     def name_errors(self, name: str, *, prefix: bool) -> list[str]:
         """Complaints about metadata.name, or generateName with `prefix`; a DNS subdomain here."""
         from kapi.api.names import dns_subdomain_errors

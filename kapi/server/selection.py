@@ -50,7 +50,9 @@ def selection_of(exchange: Exchange, resource: Resource) -> Selection:
     text = exchange.param("fieldSelector")
     if text:
         fields = parse_field_selector(text)
-        known = (*_ALWAYS, *resource.strategy.selectable_fields({}))
+        own = resource.strategy.selectable_fields({})
+        # Cluster-wide kinds with fields of their own do not know the namespace field.
+        known = ("metadata.name", *own) if own and not resource.namespaced else (*_ALWAYS, *own)
         for field, _operator, _value in fields.requirements:
             if field not in known:
                 raise errors.BadRequest(unsupported_field(resource, field))
@@ -63,4 +65,4 @@ def unsupported_field(resource: Resource, field: str) -> str:
         return (
             f'"{field}" is not a known field selector: only "metadata.name", "metadata.namespace"'
         )
-    return f"field label not supported: {field}"
+    return resource.strategy.unknown_field.format(field=field)

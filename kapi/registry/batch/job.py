@@ -46,6 +46,7 @@ class JobStrategy(Strategy):
     )
     has_generation = True
     has_status = True
+    unknown_field = 'field label "{field}" not supported for Job'
     columns = (
         NAME_COLUMN,
         Column("Status", about="Status of the job."),

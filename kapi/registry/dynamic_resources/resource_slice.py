@@ -43,6 +43,7 @@ class ResourceSliceStrategy(Strategy):
 
     has_generation = True
     returns_deleted_object = True
+    unknown_field = "field label not supported for resource.k8s.io/v1, Kind=ResourceSlice: {field}"
     columns = (
         NAME_COLUMN,
         Column("Node", about=f"{_SPEC}.nodeName"),
