@@ -210,7 +210,8 @@ def _legacy_resource(row: Resource) -> Object:
         found["shortNames"] = list(row.short_names)
     if row.categories:
         found["categories"] = list(row.categories)
-    if not row.create_only:
+    # What is only answered, or computed like the component statuses, is not stored.
+    if "create" in row.verbs and not row.create_only:
         found["storageVersionHash"] = storage_version_hash(row)
     return found
 

@@ -111,14 +111,14 @@ class Router:
         row = store.resource
         if row.deprecation:
             exchange.warnings.append(row.deprecation)
+        if row.create_only and info.name and not info.subresource:
+            raise unknown_path()
         self._check_scope(row, exchange)
         if exchange.method == "HEAD" and info.subresource != "proxy":
             raise wrong_method()
         if info.subresource:
             await self._serve_subresource(exchange, row)
             return
-        if row.create_only and info.name:
-            raise unknown_path()
         if row.create_only:
             if info.verb != "create":
                 raise wrong_method()
