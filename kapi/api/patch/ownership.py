@@ -78,6 +78,10 @@ def empty_object(schema: KindSchema) -> Object:
     return obj
 
 
+# Required by validation, but left out in Go where it is empty.
+_OMITTED_LISTS = frozenset((("ValidatingAdmissionPolicyBindingSpec", "validationActions"),))
+
+
 def _add_nulls(value: dict[str, Any], node: SchemaNode) -> None:
     """Required lists and maps are null, not absent, in the zero value."""
     for name, child in node.properties.items():
@@ -85,7 +89,8 @@ def _add_nulls(value: dict[str, Any], node: SchemaNode) -> None:
         if isinstance(present, dict):
             _add_nulls(present, child)
         elif name in node.required and name not in value and child.kind in ("array", "map"):
-            value[name] = None
+            if (node.struct, name) not in _OMITTED_LISTS:
+                value[name] = None
 
 
 def settle(
