@@ -63,6 +63,7 @@ PERSISTENT_VOLUMES = ResourceRef(
     "", "v1", "persistentvolumes", "PersistentVolume", namespaced=False
 )
 PERSISTENT_VOLUME_CLAIMS = ResourceRef("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
+RESOURCE_CLAIMS = ResourceRef("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
 RESOURCE_QUOTAS = ResourceRef("", "v1", "resourcequotas", "ResourceQuota")
 VOLUME_ATTRIBUTES_CLASSES = ResourceRef(
     "storage.k8s.io",

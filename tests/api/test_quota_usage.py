@@ -87,6 +87,33 @@ def test_claims_count_for_their_class_too() -> None:
     assert found["fast.storageclass.storage.k8s.io/persistentvolumeclaims"] == "1"
 
 
+def test_a_claim_that_was_granted_more_counts_more() -> None:
+    spec = {"resources": {"requests": {"storage": "1Gi"}}}
+    status = {"allocatedResources": {"storage": "2Gi"}}
+    found = usage("persistentvolumeclaims", {"metadata": {}, "spec": spec, "status": status}, NOW)
+    assert found["requests.storage"] == "2Gi"
+
+
+def test_devices_count_by_class() -> None:
+    requests = [
+        {"name": "a", "exactly": {"deviceClassName": "gpu", "count": 2}},
+        {"name": "b", "exactly": {"deviceClassName": "nic", "allocationMode": "All"}},
+        {
+            "name": "c",
+            "firstAvailable": [
+                {"name": "x", "deviceClassName": "gpu", "count": 4},
+                {"name": "y", "deviceClassName": "gpu", "count": 1},
+            ],
+        },
+    ]
+    claim = {"spec": {"devices": {"requests": requests}}}
+    assert usage("resourceclaims.resource.k8s.io", claim, NOW) == {
+        "count/resourceclaims.resource.k8s.io": "1",
+        "gpu.deviceclass.resource.k8s.io/devices": "6",
+        "nic.deviceclass.resource.k8s.io/devices": "32",
+    }
+
+
 def test_demands_name_the_containers_that_are_silent() -> None:
     both = pod(container("a", cpu="1"), container("b"))
     hard = {"requests.cpu": "1", "limits.memory": "1Gi", "pods": "3"}

@@ -8,10 +8,16 @@ from datetime import datetime
 
 from kapi.api.object import Object, annotations_of
 from kapi.api.quota.pods import is_best_effort, pod_usage
+from kapi.api.quota.resource_list import add, largest
 
 _ALSO_PLAIN = ("configmaps", "replicationcontrollers", "resourcequotas", "secrets")
 _BETA_STORAGE_CLASS = "volume.beta.kubernetes.io/storage-class"
 _CLASS_SUFFIX = ".storageclass.storage.k8s.io/"
+_DEVICE_SUFFIX = ".deviceclass.resource.k8s.io/devices"
+_MOST_DEVICES = 32
+"""What a request for all devices counts as: the most that one can get."""
+
+DEVICE_CLAIMS = "resourceclaims.resource.k8s.io"
 
 
 def usage(resource: str, obj: Object, now: datetime) -> dict[str, str]:
@@ -25,6 +31,8 @@ def usage(resource: str, obj: Object, now: datetime) -> dict[str, str]:
         found |= _service(obj.get("spec") or {})
     elif resource == "persistentvolumeclaims":
         found |= _claim(obj)
+    elif resource == DEVICE_CLAIMS:
+        found |= _device_claim(obj.get("spec") or {})
     return found
 
 
@@ -40,6 +48,8 @@ def counted_resources(names: Iterable[str]) -> set[str]:
             found.add("services")
         elif name in ("persistentvolumeclaims", "requests.storage") or _CLASS_SUFFIX in name:
             found.add("persistentvolumeclaims")
+        elif name.endswith(_DEVICE_SUFFIX):
+            found.add(DEVICE_CLAIMS)
         else:
             found.add("pods")
     return found
@@ -64,11 +74,28 @@ def _claim(claim: Object) -> dict[str, str]:
     spec = claim.get("spec") or {}
     requests = (spec.get("resources") or {}).get("requests") or {}
     found = {"persistentvolumeclaims": "1"}
+    granted = (claim.get("status") or {}).get("allocatedResources") or {}
     if "storage" in requests:
-        found["requests.storage"] = str(requests["storage"])
+        sizes = [{"storage": str(owner["storage"])} for owner in (requests, granted) if owner]
+        found["requests.storage"] = largest(sizes[0], sizes[-1])["storage"]
     name = annotations_of(claim).get(_BETA_STORAGE_CLASS) or spec.get("storageClassName")
     if name:
         found |= {f"{name}{_CLASS_SUFFIX}{key}": value for key, value in found.items()}
+    return found
+
+
+def _device_claim(spec: Object) -> dict[str, str]:
+    """Devices per class; of alternatives the most that any may take."""
+    found: dict[str, str] = {}
+    for request in (spec.get("devices") or {}).get("requests") or ():
+        peak: dict[str, str] = {}
+        for option in (request.get("exactly"), *(request.get("firstAvailable") or ())):
+            if option:
+                name = f"{option.get('deviceClassName', '')}{_DEVICE_SUFFIX}"
+                everything = option.get("allocationMode") == "All"
+                count = _MOST_DEVICES if everything else option.get("count") or 1
+                peak = largest(peak, {name: str(count)})
+        found = add(found, peak)
     return found
 
 

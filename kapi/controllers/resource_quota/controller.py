@@ -6,11 +6,12 @@ import logging
 from kapi import env
 from kapi.api.errors import Conflict, NotFound
 from kapi.api.object import Object, is_deleting, namespace_of
-from kapi.api.quota.usage import counted_resources
+from kapi.api.quota.usage import DEVICE_CLAIMS, counted_resources
 from kapi.client.client import (
     METADATA_ONLY,
     PERSISTENT_VOLUME_CLAIMS,
     PODS,
+    RESOURCE_CLAIMS,
     RESOURCE_QUOTAS,
     SERVICES,
     Client,
@@ -28,6 +29,7 @@ _WHOLE = {
     "pods": PODS,
     "services": SERVICES,
     "persistentvolumeclaims": PERSISTENT_VOLUME_CLAIMS,
+    DEVICE_CLAIMS: RESOURCE_CLAIMS,
 }
 _log = logging.getLogger(__name__)
 
