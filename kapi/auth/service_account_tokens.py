@@ -83,7 +83,9 @@ class ServiceAccountTokenIssuer:
             "nbf": seconds,
             "sub": _subject(namespace_of(service_account), name_of(service_account)),
         }
-        token = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers={"kid": self.key_id})
+        # Like upstream's, the header does not say that this is a JWT.
+        header = {"kid": self.key_id, "typ": None}
+        token = jwt.encode(claims, self._key, algorithm=_ALGORITHM, headers=header)
         ends = now.replace(microsecond=0) + timedelta(seconds=expiration_seconds)
         return IssuedToken(token, env.format_time(ends))
 

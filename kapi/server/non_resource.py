@@ -1,7 +1,7 @@
 """Everything that is not about a resource: discovery, OpenAPI, version, health, tokens' keys."""
 
 import platform
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 import orjson
 from prometheus_client import REGISTRY, generate_latest
@@ -13,8 +13,9 @@ from kapi.server.call import Api
 from kapi.server.discovery import AGGREGATED, Discovery
 from kapi.server.exchange import JSON, Exchange
 from kapi.server.health import Health
-from kapi.server.negotiation import split_media_type
+from kapi.server.negotiation import YAML, Accepted, split_media_type
 from kapi.server.openapi_documents import OpenApiDocuments, respond_cached
+from kapi.server.printing import encode
 from kapi.server.router import unknown_path, wrong_method
 
 _TEXT = "text/plain; charset=utf-8"
@@ -72,6 +73,21 @@ def wants_aggregated(accept: str) -> bool:
             "application/vnd.kubernetes.protobuf"
         )
     return False
+
+
+async def _respond_document(
+    exchange: Exchange, document: Object, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    """A discovery document in the first of JSON and YAML that the client names."""
+    for clause in exchange.header(b"accept").split(","):
+        media, _parameters = split_media_type(clause)
+        if media == YAML:
+            body = encode(document, Accepted(YAML))
+            await exchange.respond(200, body, YAML, headers)
+            return
+        if media in (JSON, "*/*", "application/*"):
+            break
+    await exchange.respond(200, orjson.dumps(document), JSON, headers)
 
 
 class NonResourceHandler:
@@ -135,7 +151,7 @@ class NonResourceHandler:
         if wants_aggregated(exchange.header(b"accept")):
             await respond_cached(exchange, aggregated, AGGREGATED)
         else:
-            await exchange.respond(200, orjson.dumps(plain), JSON, [(b"vary", b"Accept")])
+            await _respond_document(exchange, plain, [(b"vary", b"Accept")])
 
     async def _legacy_discovery(self, exchange: Exchange, parts: list[str], raw: list[str]) -> None:
         discovery = self._discovery
@@ -158,7 +174,7 @@ class NonResourceHandler:
             raise unknown_path()
         if exchange.method not in ("GET", "HEAD"):
             raise wrong_method()
-        await exchange.respond_object(200, document)
+        await _respond_document(exchange, document)
 
     async def _version(self, exchange: Exchange) -> None:
         await exchange.respond_object(200, version_info())

@@ -7,6 +7,7 @@ Sources: the semantics table of resourceVersion and resourceVersionMatch in the 
 import base64
 import binascii
 from dataclasses import dataclass
+from string import ascii_letters, digits
 from typing import Any
 
 import orjson
@@ -27,6 +28,8 @@ from kapi.storage.interface import KeyValue
 
 _PAGE = 1000
 _WAIT_SECONDS = 3.0
+
+_BASE64 = frozenset(f"{ascii_letters}{digits}-_")
 
 
 @dataclass(slots=True)
@@ -53,13 +56,29 @@ def encode_continue(revision: int, start: str) -> str:
     return base64.urlsafe_b64encode(token).rstrip(b"=").decode()
 
 
+def _bad_continue(why: str) -> errors.BadRequest:
+    return errors.BadRequest(f"invalid continue token: continue key is not valid: {why}")
+
+
+def _token_bytes(token: str) -> bytes:
+    """The decoded token. Raises BadRequest with the place of the first foreign character."""
+    for index, character in enumerate(token):
+        if character not in _BASE64:
+            raise _bad_continue(f"illegal base64 data at input byte {index}")
+    try:
+        return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    except binascii.Error:
+        raise _bad_continue(f"illegal base64 data at input byte {len(token)}") from None
+
+
 def decode_continue(token: str) -> tuple[int, str]:
     """Revision (-1: whatever is current) and start key. Raises BadRequest."""
-    bad = errors.BadRequest(
-        "invalid continue token: continue key is not valid: it must come from an earlier list"
-    )
+    bad = _bad_continue("it must come from an earlier list")
+    raw = _token_bytes(token)
+    if raw[:1] not in (b"{", b"[", b'"'):
+        first = raw[:1].decode("latin-1")
+        raise _bad_continue(f"invalid character '{first}' looking for beginning of value")
     try:
-        raw = base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
         value = orjson.loads(raw)
         if value["v"] != "meta.k8s.io/v1":
             raise errors.BadRequest(
@@ -67,7 +86,7 @@ def decode_continue(token: str) -> tuple[int, str]:
                 f'"{value["v"]}"'
             )
         start, revision = str(value["start"]), int(value["rv"])
-    except (ValueError, KeyError, TypeError, binascii.Error) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise bad from error
     if start.startswith("/") or ".." in start.split("/"):
         raise bad

@@ -72,8 +72,11 @@ async def patch(call: Call) -> None:
         duplicates = [f"json patch {text}" for text in duplicates]
 
     async def build(old: Object) -> Object:
-        new = patched(old)
-        return _finished(call, new, duplicates, document)
+        try:
+            return _finished(call, patched(old), duplicates)
+        except _Undecodable as error:
+            # Decoding dropped what it did not know; the complaint shows it.
+            raise _undecodable(call, patched(old), document, str(error)) from error
 
     written = await call.store.update(ctx, call.name, build)
     await respond_written(call, 200, written)
@@ -125,8 +128,15 @@ def _schema(call: Call) -> KindSchema | None:
     return call.resource.kind_schema()
 
 
-def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> Object:
-    """Decode the patched object as if it had been sent, so that it is checked and defaulted."""
+class _Undecodable(Exception):
+    """The patched object cannot be decoded, and why."""
+
+
+def _finished(call: Call, new: Object, duplicates: list[str]) -> Object:
+    """Decode the patched object as if it had been sent, so that it is checked and defaulted.
+
+    Raises _Undecodable, and BadRequest for unknown fields where those are judged so.
+    """
     kind = call.resource.gvk
     schema = _schema(call)
     try:
@@ -136,11 +146,12 @@ def _finished(call: Call, new: Object, duplicates: list[str], document: Any) -> 
             check_kind(new, kind, b"")
         problems = decode_with(schema, new, kind)
     except errors.BadRequest as error:
-        raise _undecodable(call, new, document, error.message) from error
+        _handled, unknown, what = error.message.partition('no kind "')
+        raise _Undecodable(unknown + what if unknown else error.message) from error
     mode = field_validation(call.exchange)
     if mode == "Strict" and (duplicates or problems):
         why = f"strict decoding error: {', '.join([*duplicates, *problems])}"
-        raise _undecodable(call, new, document, why)
+        raise _Undecodable(why)
     if mode != "Ignore":
         # One patch may be built several times; its warnings are not repeated (see Exchange.start).
         judge_fields(call.exchange, [*duplicates, *problems])
@@ -158,8 +169,35 @@ def _undecodable(call: Call, new: Object, document: Any, why: str) -> errors.Inv
     if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH):
         shown = go_map(document)
     else:
-        shown = orjson.dumps(new).decode()
+        shown = orjson.dumps(as_go_orders(new, document)).decode()
     return errors.object_invalid("", "", "", [errors.invalid("patch", shown, why)])
+
+
+_META_ORDER = (
+    "name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation",
+    "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "labels",
+    "annotations", "ownerReferences", "finalizers", "managedFields",
+)  # fmt: skip
+
+
+def as_go_orders(new: Object, document: Any) -> Object:
+    """The object as Go's patch library writes it: maps that the patch enters are sorted."""
+    entered = _entered_by(document)
+    shown = {key: new[key] for key in sorted(new)}
+    meta = shown.get("metadata")
+    if isinstance(meta, dict):
+        known = [key for key in _META_ORDER if key in meta]
+        order = sorted(meta) if "metadata" in entered else [*known, *sorted(meta.keys() - known)]
+        shown["metadata"] = {key: meta[key] for key in order}
+    return shown
+
+
+def _entered_by(document: Any) -> set[str]:
+    """Top-level fields inside of which a merge or JSON patch changes something."""
+    if isinstance(document, dict):
+        return {key for key, value in document.items() if isinstance(value, dict)}
+    paths = [str(step.get("path", "")) for step in document if isinstance(step, dict)]
+    return {path.split("/")[1] for path in paths if path.count("/") > 1}
 
 
 def go_map(value: Any) -> str:

@@ -28,8 +28,7 @@ async def create_token(call: Call) -> None:
     _check_metadata(call, request, account)
     spec = request.setdefault("spec", {})
     issuer = call.api.config.token_issuer
-    if not spec.get("audiences"):
-        spec["audiences"] = list(issuer.audiences)
+    spec.setdefault("boundObjectRef", None)
     seconds = spec.get("expirationSeconds")
     if seconds is None:
         seconds = spec["expirationSeconds"] = _DEFAULT_SECONDS
@@ -54,7 +53,6 @@ async def create_token(call: Call) -> None:
         raise errors.object_invalid(
             "TokenRequest", "authentication.k8s.io", metadata(request).get("name", ""), problems
         )
-    spec.setdefault("boundObjectRef", None)
     bound = _bound_object(call, spec["boundObjectRef"])
     node = _node_of(call, bound)
     meta = metadata(request)
@@ -70,6 +68,8 @@ async def create_token(call: Call) -> None:
             now=env.timestamp(),
             subresource="token",
         )
+    # After the books are closed: nobody owns audiences that nobody asked for.
+    spec["audiences"] = spec.get("audiences") or list(issuer.audiences)
     issued = issuer.issue(
         account,
         audiences=tuple(spec["audiences"]),

@@ -48,6 +48,14 @@ def watch_query(exchange: Exchange) -> WatchQuery:
     initial = exchange.flag("sendInitialEvents") if asked else None
     bookmarks = exchange.flag("allowWatchBookmarks")
     problems = []
+    if exchange.param("continue") and initial is None and not match and version in ("", "0"):
+        # Such a watch begins with the present state, as if it had asked for NotOlderThan.
+        problems.append(
+            errors.forbidden(
+                "resourceVersionMatch",
+                "resourceVersionMatch is forbidden when continue is provided",
+            )
+        )
     if initial is not None and match != "NotOlderThan":
         problems.append(
             errors.forbidden(
@@ -144,7 +152,9 @@ class EventWriter:
 
     def _converted(self, obj: Object) -> Object:
         if self.form.as_kind == "Table":
-            return self._table([table_row(self.call.strategy, obj, self.include, env.now())], obj)
+            version = self.form.as_version
+            row = table_row(self.call.strategy, obj, self.include, env.now(), version)
+            return self._table([row], obj)
         if not self.form.as_kind:
             return obj
         return partial_metadata(obj, self.form.as_version)
@@ -175,7 +185,9 @@ class EventWriter:
             "metadata": meta,
         }
         if self.form.as_kind == "Table":
-            obj = self._table([{"cells": None, "object": partial_metadata(obj, "v1")}], obj)
+            obj = self._table(
+                [{"cells": None, "object": partial_metadata(obj, self.form.as_version)}], obj
+            )
         elif self.form.as_kind:
             obj = partial_metadata(obj, self.form.as_version)
         return self._wrapped("BOOKMARK", obj)
