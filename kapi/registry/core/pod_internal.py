@@ -2,19 +2,16 @@
 
 When an update changes what it may not, upstream answers with a unified diff of two such prints:
 every field of every type, in declaration order, null where unset. The tables below are those
-types; a word is a field, `:` separates its kind. Kinds: nothing (a string), `i` (a number), `b` (a
-bool), `?` (null where unset), `q` (a quantity), `qs` (quantities by name), `json` (printed as on
-the wire), a type's name, `*Type` (a type or null), `[]Type` (a list or null).
+types, in the notation of `kapi.registry.internal_form`.
 """
 
 import difflib
-from functools import lru_cache
 from typing import Any
 
 import orjson
 
 from kapi.api.object import Object
-from kapi.api.quantity import canonical_quantity
+from kapi.registry.internal_form import internal_form as rendered
 
 _CONTAINER = (
     "Name Image Command:? Args:? WorkingDir Ports:[]ContainerPort EnvFrom:[]EnvFromSource "
@@ -170,77 +167,23 @@ _TYPES = {
 }
 
 _HOST_FIELDS = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers")
-_JSON_NAMES = {"CephFS": "cephfs", "StorageOS": "storageos"}
-
-
-@lru_cache(maxsize=256)
-def _fields(type_name: str) -> tuple[tuple[str, str, str], ...]:
-    """(name in Go, name on the wire, kind) of a type's fields."""
-    found = []
-    for word in _TYPES[type_name].split():
-        name, _, kind = word.partition(":")
-        found.append((name, _JSON_NAMES.get(name) or _json_name(name), kind))
-    return tuple(found)
-
-
-def _json_name(name: str) -> str:
-    """`HTTPGet` -> `httpGet`, `TTY` -> `tty`, `Name` -> `name`."""
-    run = len(name) - len(name.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ"))
-    if run == len(name):
-        return name.lower()
-    head = max(1, run - 1)
-    return name[:head].lower() + name[head:]
-
-
-def _render(value: Any, kind: str) -> Any:
-    if kind.startswith("[]"):
-        return [_struct(item, kind[2:]) for item in value] if value else None
-    if kind.startswith("*"):
-        return None if value is None else _struct(value, kind[1:])
-    if kind == "":
-        return value or ""
-    if kind == "i":
-        return value or 0
-    if kind == "b":
-        return bool(value)
-    if kind == "q":
-        return canonical_quantity(str(value or 0))
-    if kind == "qs":
-        if not value:
-            return None
-        return {key: canonical_quantity(str(item)) for key, item in sorted(value.items())}
-    if kind == "json":
-        return value
-    if kind == "any":
-        return None if value is None else {_go_name(key): item for key, item in value.items()}
-    if kind == "?":
-        return None if value in ([], {}) else value
-    return _struct(value or {}, kind)
-
-
-def _go_name(name: str) -> str:
-    return name[:1].upper() + name[1:]
-
-
-def _struct(obj: Object, type_name: str) -> dict[str, Any]:
-    return {name: _render(obj.get(wire), kind) for name, wire, kind in _fields(type_name)}
 
 
 def internal_pod_spec(spec: Object) -> dict[str, Any]:
     """The spec as upstream prints it; the host's namespaces are in the security context there."""
     context = {**(spec.get("securityContext") or {})}
     context.update({name: spec[name] for name in _HOST_FIELDS if name in spec})
-    return _struct({**spec, "securityContext": context}, "PodSpec")
+    return rendered({**spec, "securityContext": context}, "PodSpec", _TYPES)
 
 
 def internal_form(obj: Object, type_name: str) -> dict[str, Any]:
     """Any object of a type in the tables above."""
-    return _struct(obj, type_name)
+    return rendered(obj, type_name, _TYPES)
 
 
 def internal_container(container: Object) -> dict[str, Any]:
     """One ephemeral container as upstream prints it."""
-    return _struct(container, "EphemeralContainer")
+    return rendered(container, "EphemeralContainer", _TYPES)
 
 
 def unified(new: dict[str, Any], old: dict[str, Any]) -> str:

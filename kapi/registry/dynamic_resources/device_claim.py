@@ -38,7 +38,7 @@ INTERNAL_TYPES = {
     "Capacity": "Requests:?",
     "Constraint": "Requests:? MatchAttribute:? DistinctAttribute:?",
     "Config": "Requests:? Opaque:*Opaque",
-    "Opaque": "Driver Parameters:raw",
+    "Opaque": "Driver Parameters:json",
     "TemplateSpec": "Spec:ClaimSpec",
 }
 """For messages that quote a claim; see `internal_form`."""
