@@ -35,6 +35,9 @@ _SPECIAL_IGNORES = {
     ("CertificateSigningRequest", "approval"): of_paths(("f:spec",)),
 }
 
+# Pointers that Go writes although they are nil: (field, pointer in it) by kind.
+_WRITTEN_POINTERS = {"TokenRequest": (("spec", "boundObjectRef"),)}
+
 
 class OwnershipConflicts(Exception):
     """Fields that the configuration wants to change and others own."""
@@ -75,11 +78,21 @@ def empty_object(schema: KindSchema) -> Object:
     if not schema.is_custom:
         schema.default(obj)
         _add_nulls(obj, schema.root)
+        for struct, pointer in _WRITTEN_POINTERS.get(schema.kind, ()):
+            obj.setdefault(struct, {})[pointer] = None
     return obj
 
 
 # Required by validation, but left out in Go where it is empty.
 _OMITTED_LISTS = frozenset((("ValidatingAdmissionPolicyBindingSpec", "validationActions"),))
+
+
+def _is_null_when_empty(node: SchemaNode, name: str, child: SchemaNode) -> bool:
+    return (
+        name in node.required
+        and child.kind in ("array", "map")
+        and (node.struct, name) not in _OMITTED_LISTS
+    )
 
 
 def _add_nulls(value: dict[str, Any], node: SchemaNode) -> None:
@@ -88,9 +101,8 @@ def _add_nulls(value: dict[str, Any], node: SchemaNode) -> None:
         present = value.get(name)
         if isinstance(present, dict):
             _add_nulls(present, child)
-        elif name in node.required and name not in value and child.kind in ("array", "map"):
-            if (node.struct, name) not in _OMITTED_LISTS:
-                value[name] = None
+        elif _is_null_when_empty(node, name, child) and name not in value:
+            value[name] = None
 
 
 def settle(
