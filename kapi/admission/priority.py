@@ -52,6 +52,14 @@ class Priority(AdmissionPlugin):
                 f"the integer value of priority ({given}) must not be provided in pod spec; "
                 f"priority admission controller computed {value} from the given PriorityClass name",
             )
+        asked = spec.get("preemptionPolicy")
+        if asked is not None and asked != policy:
+            raise refuse(
+                request,
+                f"the string value of PreemptionPolicy ({asked}) must not be provided in pod spec; "
+                f"priority admission controller computed {policy} from the given PriorityClass "
+                "name",
+            )
         if name:
             spec["priorityClassName"] = name
         spec["priority"] = value
