@@ -11,8 +11,9 @@ from kapi.api import errors
 from kapi.api.object import Object, metadata
 from kapi.registry.errors import to_api_error
 from kapi.registry.options import DeleteOptions, Preconditions
-from kapi.registry.store_base import Backing, StoreBase, Written, same
+from kapi.registry.store_base import Backing, StoreBase, Written
 from kapi.registry.strategy import RequestContext
+from kapi.registry.system_fields import check_preconditions, same
 from kapi.storage.cached import CachedObject
 from kapi.storage.errors import KeyNotFound, RevisionConflict, StorageError
 
@@ -34,7 +35,7 @@ class GenericStore(StoreBase):
         for _attempt in range(_CONFLICT_ATTEMPTS):
             current = await self.entry(ctx.namespace, name)
             old = self.to_external(current.data)
-            self._check_preconditions(old, options.preconditions)
+            check_preconditions(self.resource, old, options.preconditions)
             await self._validate_admission("DELETE", ctx, None, old)
             try:
                 return await self._delete_from(ctx, current, old, options)

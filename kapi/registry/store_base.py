@@ -14,7 +14,7 @@ import orjson
 from kapi import env
 from kapi.api import errors
 from kapi.api.errors import FieldError
-from kapi.api.object import Object, annotations_of, is_deleting, metadata, name_of
+from kapi.api.object import Object, is_deleting, metadata, name_of
 from kapi.api.object_meta import validate_object_meta, validate_object_meta_update
 from kapi.api.patch.apply import track_update
 from kapi.registry.admission import Admission, AdmissionRequest
@@ -22,6 +22,14 @@ from kapi.registry.errors import to_api_error
 from kapi.registry.options import NO_PRECONDITIONS, Preconditions
 from kapi.registry.resource import Resource, Subresource
 from kapi.registry.strategy import Allocation, RequestContext, Strategy
+from kapi.registry.system_fields import (
+    check_preconditions,
+    check_version,
+    restore_status,
+    restore_system_fields,
+    same,
+    set_generation,
+)
 from kapi.storage import codec
 from kapi.storage.cached import CachedObject
 from kapi.storage.errors import KeyExists, RevisionConflict, StorageError, StorageUnavailable
@@ -248,14 +256,16 @@ class StoreBase:
     ) -> Written:
         resource, strategy = self.resource, self.strategy
         name = name_of(old)
-        self._check_preconditions(old, preconditions)
-        self._check_version(new, old)
-        self._restore_system_fields(ctx, new, old)
+        check_preconditions(resource, old, preconditions)
+        check_version(resource, strategy, new, old)
+        restore_system_fields(resource, ctx.namespace, new, old)
+        if strategy.has_status and not self.subresource:
+            restore_status(new, old)
         self._track(ctx, old, new)
         await self._admit("UPDATE", ctx, new, old)
         strategy.prepare_for_update(ctx, new, old)
         if strategy.has_generation:
-            self._set_generation(new, old)
+            set_generation(strategy, new, old, subresource=self.subresource)
         found = self._meta_update_errors(new, old) + strategy.validate_update(new, old)
         if found:
             raise errors.object_invalid(resource.kind, resource.stored_group, name, found)
@@ -286,58 +296,6 @@ class StoreBase:
         revision = await self.backing.store.update(current.key, data, current.revision)
         return await self._written(new, data, revision)
 
-    def _check_version(self, new: Object, old: Object) -> None:
-        meta = metadata(new)
-        version = meta.get("resourceVersion")
-        name = name_of(old)
-        if version and version != "0":
-            if not str(version).isdigit():
-                raise errors.UntypedError(f'strconv.ParseUint: parsing "{version}": invalid syntax')
-            if version != metadata(old).get("resourceVersion"):
-                raise errors.resource_conflict(self.resource.plural, self.resource.group, name)
-        elif not self.strategy.allow_unconditional_update:
-            problem = errors.invalid(
-                "metadata.resourceVersion", 0, "must be specified for an update"
-            )
-            # Upstream names the resource here where its other messages name the kind.
-            raise errors.object_invalid(self.resource.plural, self.resource.group, name, [problem])
-
-    def _restore_system_fields(self, ctx: RequestContext, new: Object, old: Object) -> None:
-        meta, before = metadata(new), metadata(old)
-        for field in ("uid", "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"):
-            if (not meta.get(field) or meta[field] == "0") and field in before:
-                meta[field] = before[field]
-        for field in ("creationTimestamp", "generation"):
-            if field in before:
-                meta[field] = before[field]
-            else:
-                meta.pop(field, None)
-        meta.pop("selfLink", None)
-        if not meta.get("name"):
-            meta["name"] = before["name"]
-        if self.resource.namespaced and not meta.get("namespace"):
-            meta["namespace"] = ctx.namespace
-        new["kind"], new["apiVersion"] = self.resource.kind, self.resource.gvk.api_version
-        if self.strategy.has_status and not self.subresource:
-            if "status" in old:
-                new["status"] = old["status"]
-            else:
-                new.pop("status", None)
-
-    def _set_generation(self, new: Object, old: Object) -> None:
-        outside = ["metadata", "kind", "apiVersion"]
-        if not self.strategy.status_counts_for_generation:
-            outside.append("status")
-        changed = {k: v for k, v in new.items() if k not in outside} != {
-            k: v for k, v in old.items() if k not in outside
-        }
-        if self.strategy.annotations_count_for_generation and not self.subresource:
-            changed = changed or annotations_of(new) != annotations_of(old)
-        before = int(metadata(old).get("generation") or 0)
-        metadata(new)["generation"] = before + 1 if changed else before
-        if not metadata(new)["generation"]:
-            del metadata(new)["generation"]
-
     # Shared steps ------------------------------------------------------------------------------
 
     def _deletion_is_due(self, obj: Object) -> bool:
@@ -353,25 +311,6 @@ class StoreBase:
         revision = await self.backing.store.delete(current.key, current.revision)
         await self.strategy.after_delete(self.backing.store, obj)
         return await self._written(obj, self._encode(obj), revision)
-
-    def _check_preconditions(self, obj: Object, wanted: Preconditions) -> None:
-        meta = metadata(obj)
-        complaint = ""
-        if wanted.uid and wanted.uid != meta.get("uid"):
-            complaint = (
-                f"the UID in the precondition ({wanted.uid}) does not match the UID in record "
-                f"({meta.get('uid')}). The object might have been deleted and then recreated"
-            )
-        elif wanted.resource_version and wanted.resource_version != meta.get("resourceVersion"):
-            complaint = (
-                f"the ResourceVersion in the precondition ({wanted.resource_version}) does not "
-                f"match the ResourceVersion in record ({meta.get('resourceVersion')}). The object "
-                "might have been modified"
-            )
-        if complaint:
-            raise errors.resource_conflict(
-                self.resource.kind, self.resource.group, name_of(obj), complaint
-            )
 
     async def _admit(
         self, operation: str, ctx: RequestContext, obj: Object, old: Object | None
@@ -446,13 +385,3 @@ async def _keep(allocation: Allocation | None) -> None:
 async def _give_back(allocation: Allocation | None) -> None:
     if allocation is not None:
         await allocation.revert()
-
-
-def same(new: Object, old: Object) -> bool:
-    """Would this update change nothing? The resourceVersion is the store's."""
-    meta, before = metadata(new), metadata(old)
-    return all(
-        meta.get(key) == before.get(key) for key in {*meta, *before} - {"resourceVersion"}
-    ) and {key: value for key, value in new.items() if key != "metadata"} == {
-        key: value for key, value in old.items() if key != "metadata"
-    }
