@@ -5,6 +5,7 @@ apimachinery `pkg/runtime/serializer`.
 """
 
 import re
+from typing import Any
 
 import orjson
 
@@ -86,34 +87,40 @@ def parse_object(body: bytes, content_type: str, gvk: GroupVersionKind) -> Objec
         raise _unrecognized(gvk, prefix + why, body) from error
     if value is None:
         return {}
+    _check_type_meta(value, gvk, body)
+    found: Object = value
+    return found
+
+
+_JSON_NAMES = {
+    list: "array", dict: "object", str: "string", bool: "bool", int: "number", float: "number",
+}  # fmt: skip
+
+
+def _check_type_meta(value: Any, gvk: GroupVersionKind, body: bytes) -> None:
+    """Refuse what is no object, or one whose kind or version is no text, in Go's words."""
     if not isinstance(value, dict):
-        names = {list: "array", str: "string", bool: "bool", int: "number", float: "number"}
-        raise _unrecognized(
-            gvk,
-            "couldn't get version/kind; json parse error: json: cannot unmarshal "
-            f"{names.get(type(value), 'value')} into Go value of type {_GO_TYPE_META}",
-            body,
-        )
-    _check_kind_is_text(value, gvk, body)
-    return value
+        found, into = value, f"Go value of type {_GO_TYPE_META}"
+    else:
+        wrong = [field for field in ("apiVersion", "kind") if not _is_text(value.get(field))]
+        if not wrong:
+            return
+        found, into = value[wrong[0]], f"Go struct field .{wrong[0]} of type string"
+    raise _unrecognized(
+        gvk,
+        "couldn't get version/kind; json parse error: json: cannot unmarshal "
+        f"{_JSON_NAMES.get(type(found), 'value')} into {into}",
+        body,
+    )
 
 
-def _check_kind_is_text(value: Object, gvk: GroupVersionKind, body: bytes) -> None:
-    for field in ("apiVersion", "kind"):
-        found = value.get(field)
-        if found is not None and not isinstance(found, str):
-            names = {list: "array", dict: "object", bool: "bool", int: "number", float: "number"}
-            raise _unrecognized(
-                gvk,
-                "couldn't get version/kind; json parse error: json: cannot unmarshal "
-                f"{names.get(type(found), 'value')} into Go struct field .{field} of type string",
-                body,
-            )
+def _is_text(value: Any) -> bool:
+    return value is None or isinstance(value, str)
 
 
 def check_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
     """Fill missing kind and apiVersion; refuse others than the endpoint's own."""
-    _check_kind_is_text(obj, gvk, body)
+    _check_type_meta(obj, gvk, body)
     api_version = obj.get("apiVersion") or gvk.api_version
     kind = obj.get("kind") or gvk.kind
     if not _GROUP_VERSION.match(api_version):
@@ -177,6 +184,7 @@ def check_custom_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
 
     Raises BadRequest, and Invalid where only the kind is another one.
     """
+    _check_type_meta(obj, gvk, body)
     for field, shown in (("kind", "Kind"), ("apiVersion", "apiVersion")):
         if not obj.get(field):
             sent = body.decode("utf-8", "replace")
@@ -190,7 +198,8 @@ def check_custom_kind(obj: Object, gvk: GroupVersionKind, body: bytes) -> None:
             f"version ({gvk.api_version})"
         )
     if obj["kind"] != gvk.kind:
-        name = str((obj.get("metadata") or {}).get("name") or "")
+        meta = obj.get("metadata")
+        name = str(meta.get("name") or "") if isinstance(meta, dict) else ""
         problem = errors.invalid("kind", obj["kind"], f"must be {gvk.kind}")
         raise errors.object_invalid(obj["kind"], gvk.group, name, [problem])
 

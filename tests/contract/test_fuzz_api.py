@@ -33,7 +33,7 @@ _SAMPLES = Path(__file__).parent / "samples"
 _ADMIN = UserInfo("admin", groups=(GROUP_MASTERS, GROUP_AUTHENTICATED))
 _NAMESPACE = "contract"
 _ANSWER_WITHIN_S = 10
-_EXAMPLES = 1500
+_EXAMPLES = 4000
 _BUDGET_S = 18.0
 
 _PATCHES = {
@@ -56,6 +56,47 @@ _ACCEPTS = [
 ]
 # Streams to kubelets and proxied requests leave this server.
 _NOT_ASKED = ("/proxy", "/exec", "/attach", "/portforward", "/log")
+
+
+_WIDGET = {
+    "apiVersion": "example.com/v1",
+    "kind": "Widget",
+    "metadata": {"name": "sample"},
+    "spec": {"size": 3, "parts": [{"name": "a", "weight": 0.5}], "free": {"x": [1]}},
+}
+_PART = {"name": {"type": "string"}, "weight": {"type": "number", "minimum": 0}}
+_WIDGET_SPEC = {
+    "size": {"type": "integer", "maximum": 9, "default": 1},
+    "parts": {
+        "type": "array",
+        "items": {"type": "object", "properties": _PART, "required": ["name"]},
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["name"],
+    },
+    "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+}
+_WIDGETS = {
+    "metadata": {"name": "widgets.example.com"},
+    "spec": {
+        "group": "example.com",
+        "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"},
+        "versions": [
+            {
+                "name": "v1",
+                "served": True,
+                "storage": True,
+                "subresources": {"status": {}},
+                "schema": {
+                    "openAPIV3Schema": {
+                        "type": "object",
+                        "properties": {"spec": {"type": "object", "properties": _WIDGET_SPEC}},
+                    }
+                },
+            }
+        ],
+    },
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +143,11 @@ class Fuzzed:
         await self._create("/api/v1/namespaces", {"metadata": {"name": _NAMESPACE}})
         accounts = f"/api/v1/namespaces/{_NAMESPACE}/serviceaccounts"
         await self._create(accounts, {"metadata": {"name": "default"}})
+        definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+        await self._create(definitions, _WIDGETS)
+        async with asyncio.timeout(_ANSWER_WITHIN_S):
+            while (await self.transport.request("GET", "/apis/example.com/v1")).status != 200:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
 
     async def _create(self, path: str, body: dict[str, Any]) -> None:
         answer = await self.transport.request(
@@ -165,11 +211,12 @@ class Fuzzed:
                 key = (kind.get("group", ""), kind.get("kind", ""))
                 found.append(Operation(method.upper(), path, tuple(queries), samples.get(key)))
         assert len(found) > 400
+        assert any("/widgets" in operation.path for operation in found)
         return found
 
 
 def _samples() -> dict[tuple[str, str], dict[str, Any]]:
-    found = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {("example.com", "Widget"): _WIDGET}
     for path in _SAMPLES.glob("*.yaml"):
         obj = yaml.safe_load(path.read_text())["valid"]
         group = str(obj.get("apiVersion", "v1")).rpartition("/")[0]

@@ -180,8 +180,10 @@ _META_ORDER = (
 )  # fmt: skip
 
 
-def as_go_orders(new: Object, document: Any) -> Object:
+def as_go_orders(new: Any, document: Any) -> Any:
     """The object as Go's patch library writes it: maps that the patch enters are sorted."""
+    if not isinstance(new, dict):
+        return new
     entered = _entered_by(document)
     shown = {key: new[key] for key in sorted(new)}
     meta = shown.get("metadata")
