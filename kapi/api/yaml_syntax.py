@@ -7,6 +7,7 @@ Source: sigs.k8s.io/yaml with its fork of go-yaml v2 (`resolve.go`).
 
 import re
 from collections.abc import Callable
+from math import isinf
 from typing import Any
 
 import yaml
@@ -26,6 +27,9 @@ _integer = re.compile(r"[-+]?(0b[01_]+|0o?[0-7_]+|0x[0-9a-fA-F_]+|[0-9][0-9_]*)"
 _float = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?").fullmatch
 
 
+# 64 bits written in base 2, with its prefix.
+_INTEGER_DIGITS_MAX = 66
+
 _STR = "tag:yaml.org,2002:str"
 
 # Styles of scalars that are texts whatever they look like.
@@ -42,21 +46,31 @@ def _scalar(text: str) -> Any:
         return None
     if text in _BOOLEANS:
         return _BOOLEANS[text]
-    if _integer(text):
-        digits = text.replace("_", "")
-        sign = -1 if digits.startswith("-") else 1
-        digits = digits.lstrip("+-")
-        if digits.startswith(("0b", "0x", "0o")):
-            return sign * int(digits, 0)
-        if len(digits) > 1 and digits.startswith("0") and digits.strip("01234567") == "":
-            return sign * int(digits, 8)
-        if not digits.startswith("0") or digits == "0":
-            return sign * int(digits)
+    whole = _whole(text) if _integer(text) else None
+    if whole is not None:
+        return whole
     if _float(text):
         number = float(text)
+        if isinf(number):
+            return text
         # JSON made by Go writes whole numbers without a fraction.
         return int(number) if number.is_integer() and abs(number) < 1e15 else number
     return text
+
+
+def _whole(text: str) -> int | None:
+    """The integer, None for what only looks like one or has more than 64 bits."""
+    digits = text.replace("_", "")
+    sign = -1 if digits.startswith("-") else 1
+    digits = digits.lstrip("+-")
+    octal = len(digits) > 1 and digits.startswith("0") and digits.strip("01234567") == ""
+    if len(digits) > _INTEGER_DIGITS_MAX:
+        return None
+    try:
+        value = sign * int(digits, 8 if octal else 0)
+    except ValueError:
+        return None
+    return value if -(2**63) <= value < 2**64 else None
 
 
 def _key(value: Any) -> str:

@@ -143,3 +143,21 @@ def test_yaml_bombs_are_refused() -> None:
     lines += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9)]
     with pytest.raises(BadRequest, match="excessive aliasing"):
         parse_yaml("\n".join(lines).encode())
+
+
+@pytest.mark.parametrize(
+    "text, value",
+    [
+        ("18446744073709551615", 2**64 - 1),
+        ("-9223372036854775808", -(2**63)),
+        ("18446744073709551616", 18446744073709551616.0),
+        ("9" * 5000, "9" * 5000),
+        ("0b_", "0b_"),
+        ("0o17", 15),
+        ("017", 15),
+        ("08", 8),
+    ],
+)
+def test_yaml_numbers_have_64_bits(text: str, value: object) -> None:
+    read = parse_yaml(f"a: {text}".encode())["a"]
+    assert (read, type(read)) == (value, type(value))
