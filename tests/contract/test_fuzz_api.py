@@ -64,39 +64,35 @@ _WIDGET = {
     "metadata": {"name": "sample"},
     "spec": {"size": 3, "parts": [{"name": "a", "weight": 0.5}], "free": {"x": [1]}},
 }
-_PART = {"name": {"type": "string"}, "weight": {"type": "number", "minimum": 0}}
-_WIDGET_SPEC = {
-    "size": {"type": "integer", "maximum": 9, "default": 1},
-    "parts": {
-        "type": "array",
-        "items": {"type": "object", "properties": _PART, "required": ["name"]},
-        "x-kubernetes-list-type": "map",
-        "x-kubernetes-list-map-keys": ["name"],
-    },
-    "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
-}
-_WIDGETS = {
-    "metadata": {"name": "widgets.example.com"},
-    "spec": {
-        "group": "example.com",
-        "scope": "Namespaced",
-        "names": {"plural": "widgets", "kind": "Widget"},
-        "versions": [
-            {
-                "name": "v1",
-                "served": True,
-                "storage": True,
-                "subresources": {"status": {}},
-                "schema": {
-                    "openAPIV3Schema": {
-                        "type": "object",
-                        "properties": {"spec": {"type": "object", "properties": _WIDGET_SPEC}},
-                    }
-                },
-            }
-        ],
-    },
-}
+_WIDGETS = yaml.safe_load("""
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: widgets, kind: Widget}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      subresources: {status: {}}
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties:
+                size: {type: integer, maximum: 9, default: 1}
+                free: {type: object, x-kubernetes-preserve-unknown-fields: true}
+                parts:
+                  type: array
+                  x-kubernetes-list-type: map
+                  x-kubernetes-list-map-keys: [name]
+                  items:
+                    type: object
+                    required: [name]
+                    properties: {name: {type: string}, weight: {type: number, minimum: 0}}
+""")
 
 
 @dataclass(frozen=True, slots=True)
