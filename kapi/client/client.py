@@ -74,6 +74,9 @@ VOLUME_ATTRIBUTES_CLASSES = ResourceRef(
 )
 DEPLOYMENTS = ResourceRef("apps", "v1", "deployments", "Deployment")
 REPLICA_SETS = ResourceRef("apps", "v1", "replicasets", "ReplicaSet")
+DAEMON_SETS = ResourceRef("apps", "v1", "daemonsets", "DaemonSet")
+STATEFUL_SETS = ResourceRef("apps", "v1", "statefulsets", "StatefulSet")
+CONTROLLER_REVISIONS = ResourceRef("apps", "v1", "controllerrevisions", "ControllerRevision")
 ENDPOINT_SLICES = ResourceRef("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 CLUSTER_ROLES = ResourceRef(
     "rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from kapi.api.node_selector import node_selector_matches
 from kapi.api.object import Object, annotations_of, is_deleting, labels_of, name_of
 from kapi.scheduler.node_info import NodeInfo
-from kapi.scheduler.node_selector import node_selector_matches
 from kapi.scheduler.pod_info import PodInfo, key_of, selector_of
 from kapi.scheduler.resources import amount
 

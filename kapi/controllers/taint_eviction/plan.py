@@ -6,6 +6,7 @@ Source: upstream `pkg/controller/tainteviction`.
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from kapi.api.node_selector import tolerates
 from kapi.api.object import Object
 
 FOREVER = float("inf")
@@ -18,18 +19,6 @@ def no_execute_taints(node: Object | None) -> list[Taint]:
         return []
     taints = (node.get("spec") or {}).get("taints") or ()
     return [taint for taint in taints if taint.get("effect") == "NoExecute"]
-
-
-def tolerates(toleration: Toleration, taint: Taint) -> bool:
-    """Does one toleration match one taint? An empty effect or key matches all."""
-    if toleration.get("effect") and toleration["effect"] != taint.get("effect"):
-        return False
-    if toleration.get("key") and toleration["key"] != taint.get("key"):
-        return False
-    operator = toleration.get("operator") or "Equal"
-    if operator == "Exists":
-        return True
-    return operator == "Equal" and (toleration.get("value") or "") == (taint.get("value") or "")
 
 
 def seconds_to_stay(taints: Sequence[Taint], tolerations: Iterable[Toleration]) -> float:

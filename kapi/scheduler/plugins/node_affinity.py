@@ -3,6 +3,12 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from kapi.api.node_selector import (
+    pod_accepts_node,
+    preferred_node_affinity,
+    required_node_affinity,
+    term_matches,
+)
 from kapi.scheduler.cache import Cache
 from kapi.scheduler.framework import (
     MAX_NODE_SCORE,
@@ -14,12 +20,6 @@ from kapi.scheduler.framework import (
     Rejection,
 )
 from kapi.scheduler.node_info import NodeInfo
-from kapi.scheduler.node_selector import (
-    pod_accepts_node,
-    preferred_node_affinity,
-    required_node_affinity,
-    term_matches,
-)
 from kapi.scheduler.pod_info import PodInfo
 
 

@@ -1,8 +1,8 @@
 """NodeUnschedulable: cordoned nodes take only pods that tolerate it."""
 
+from kapi.api.node_selector import NO_SCHEDULE, tolerates
 from kapi.scheduler.framework import NODE_EVENTS, ClusterEvent, EventKind, Rejection
 from kapi.scheduler.node_info import NodeInfo
-from kapi.scheduler.node_selector import NO_SCHEDULE, tolerates
 from kapi.scheduler.pod_info import PodInfo
 
 _TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": NO_SCHEDULE}

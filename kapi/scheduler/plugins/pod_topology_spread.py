@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 
+from kapi.api.node_selector import NO_EXECUTE, NO_SCHEDULE, pod_accepts_node, untolerated
 from kapi.scheduler.cache import Cache
 from kapi.scheduler.framework import (
     MAX_NODE_SCORE,
@@ -18,7 +19,6 @@ from kapi.scheduler.framework import (
     Rejection,
 )
 from kapi.scheduler.node_info import NodeInfo
-from kapi.scheduler.node_selector import NO_EXECUTE, NO_SCHEDULE, pod_accepts_node, untolerated
 from kapi.scheduler.pod_index import NodeCounts, PodQuestion
 from kapi.scheduler.pod_info import (
     HOSTNAME_LABEL,

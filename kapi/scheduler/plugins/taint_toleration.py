@@ -2,6 +2,12 @@
 
 from collections.abc import Sequence
 
+from kapi.api.node_selector import (
+    NO_EXECUTE,
+    NO_SCHEDULE,
+    PREFER_NO_SCHEDULE,
+    untolerated,
+)
 from kapi.scheduler.framework import (
     MAX_NODE_SCORE,
     NODE_EVENTS,
@@ -10,12 +16,6 @@ from kapi.scheduler.framework import (
     Rejection,
 )
 from kapi.scheduler.node_info import NodeInfo
-from kapi.scheduler.node_selector import (
-    NO_EXECUTE,
-    NO_SCHEDULE,
-    PREFER_NO_SCHEDULE,
-    untolerated,
-)
 from kapi.scheduler.pod_info import PodInfo
 
 _KEEPS_AWAY = (NO_SCHEDULE, NO_EXECUTE)
