@@ -194,7 +194,10 @@ class Client:
     async def watch(
         self, resource: ResourceRef, namespace: str = "", *, accept: str = JSON, **params: str
     ) -> AsyncGenerator[WatchEvent, None]:
-        """Events until the server ends the watch. Raises ApiError for an ERROR event.
+        """Events until the server ends the watch.
+
+        Raises ApiError for an ERROR event, ConnectionError for a stream that breaks or makes no
+        sense.
 
         Leave the loop through `contextlib.aclosing`, so that the connection closes at once.
         """
@@ -208,7 +211,7 @@ class Client:
                 raise from_status(_json_or_message(body), status)
             async with aclosing(_lines(chunks)) as lines:
                 async for line in lines:
-                    event = orjson.loads(line)
+                    event = _event(line)
                     if event["type"] == "ERROR":
                         raise from_status(event["object"])
                     yield WatchEvent(event["type"], event["object"])
@@ -230,6 +233,14 @@ async def _lines(chunks: AsyncIterator[bytes]) -> AsyncGenerator[bytes, None]:
         for line in lines:
             if line:
                 yield line
+
+
+def _event(line: bytes) -> Object:
+    try:
+        event: Object = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise ConnectionError(f"a line of the watch is not JSON: {error}") from None
+    return event
 
 
 def _json_or_message(body: bytes) -> Object:

@@ -5,6 +5,7 @@ differ only in their message become one; one noisy object cannot flood the clust
 be written is dropped and counted: events are a courtesy, not a log.
 """
 
+import asyncio
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Mapping
@@ -87,7 +88,7 @@ class EventRecorder:
         self._source = {"component": component, **({"host": host} if host else {})}
         self._pending: deque[Object] = deque()
         self._tasks = env.TaskScope()
-        self._writing = False
+        self._writing: asyncio.Task[None] | None = None
         self._similar = _Recent()
         self._written = _Recent()
         self._buckets = _Recent()
@@ -130,14 +131,14 @@ class EventRecorder:
             "reportingInstance": self._source.get("host", ""),
         }
         self._pending.append(event)
-        if not self._writing:
-            self._writing = True
-            self._tasks.spawn(self._write_all(), f"events of {self._source['component']}")
+        if self._writing is None:
+            name = f"events of {self._source['component']}"
+            self._writing = self._tasks.spawn(self._write_all(), name)
 
     async def flush(self) -> None:
         """Until everything recorded so far is written or dropped."""
-        while self._writing:
-            await env.sleep(0.01)
+        if self._writing is not None:
+            await asyncio.wait({self._writing})
 
     async def close(self) -> None:
         await self._tasks.close()
@@ -154,7 +155,7 @@ class EventRecorder:
             while self._pending:
                 await self._write(self._pending.popleft())
         finally:
-            self._writing = False
+            self._writing = None
 
     async def _write(self, event: Object) -> None:
         event, key = self._aggregated(event)

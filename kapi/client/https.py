@@ -5,6 +5,7 @@ Speaks through h11 on asyncio streams: importing a whole HTTP client library cos
 """
 
 import asyncio
+import logging
 import socket
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -19,6 +20,8 @@ from kapi.client.interface import Response
 from kapi.client.kubeconfig import Kubeconfig, load_kubeconfig
 
 __all__ = ["HttpsTransport", "Kubeconfig", "load_kubeconfig"]
+
+_log = logging.getLogger(__name__)
 
 _READ_SIZE = 64 * 1024
 _CONNECT_SECONDS = 10.0
@@ -144,7 +147,14 @@ class HttpsTransport:
     async def _bearer_token(self) -> str:
         path = self._config.token_file
         if path and env.monotonic() - self._token_read_at > _TOKEN_SECONDS:
-            self._token = (await env.in_thread(env.read_text, path)).strip()
+            try:
+                self._token = (await env.in_thread(env.read_text, path)).strip()
+            except (OSError, UnicodeDecodeError) as error:
+                # As client-go: while the file cannot be read the last token goes on being used.
+                problem = f"the token file cannot be read: {error}"
+                if not self._token:
+                    raise ConnectionError(problem) from error
+                _log.warning("%s", problem)
             self._token_read_at = env.monotonic()
         return self._token
 

@@ -171,9 +171,12 @@ class Informer:
                 await self._follow()
                 problem = ""
             except (Expired, Gone) as error:
-                _log.info("%s: starting over: %s", self.resource.plural, error)
                 self._revision = ""
-                continue
+                if seen:
+                    _log.info("%s: starting over: %s", self.resource.plural, error)
+                    continue
+                # Not even what began from nothing is recent enough: no reason to hurry.
+                problem = str(error)
             except (ConnectionError, TimeoutError) as error:
                 problem = str(error)
             except ApiError as error:

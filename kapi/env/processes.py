@@ -27,7 +27,7 @@ async def run_process(
     """Run to the end and collect the output; `environment` is added to this process's own.
 
     Raises TimeoutError after `timeout` seconds (the process is killed first) and
-    FileNotFoundError if the program does not exist.
+    FileNotFoundError if the program does not exist. A cancelled call kills the process, too.
     """
     process = await asyncio.create_subprocess_exec(
         *argv,
@@ -39,9 +39,11 @@ async def run_process(
     try:
         async with asyncio.timeout(timeout):
             stdout, stderr = await process.communicate(stdin)
-    except TimeoutError:
-        process.kill()
-        await process.wait()
+    except BaseException:
+        # Too late, or nobody waits for it any more: it must not go on behind our back.
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
         raise
     return ProcessResult(process.returncode or 0, stdout, stderr)
 

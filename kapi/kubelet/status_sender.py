@@ -3,6 +3,7 @@
 Upstream: pkg/kubelet/status/status_manager.go syncPod.
 """
 
+import asyncio
 import logging
 from typing import Any
 
@@ -75,7 +76,7 @@ class StatusSender:
         self._revision = _revision(pod)
         self._wanted: Object | None = None
         self._scope = env.TaskScope()
-        self._busy = False
+        self._sending: asyncio.Task[None] | None = None
         self.gone = False
 
     def observe(self, pod: Object) -> None:
@@ -92,9 +93,9 @@ class StatusSender:
         self._start()
 
     def _start(self) -> None:
-        if not self._busy and not self.gone and self._patch() is not None:
-            self._busy = True
-            self._scope.spawn(self._run(), f"status of {self._namespace}/{self._name}")
+        if self._sending is None and not self.gone and self._patch() is not None:
+            name = f"status of {self._namespace}/{self._name}"
+            self._sending = self._scope.spawn(self._run(), name)
 
     def _patch(self) -> Object | None:
         if self._wanted is None:
@@ -102,10 +103,10 @@ class StatusSender:
         return status_patch(self._uid, self._wanted, self.reported)
 
     async def flush(self) -> None:
-        """Until the API shows what was sent last, or the pod is gone."""
-        while not self.gone and self._patch() is not None:
-            self._start()
-            await env.sleep(0.02)
+        """Until the API shows what was sent last, keeps something else, or the pod is gone."""
+        self._start()
+        if self._sending is not None:
+            await asyncio.wait({self._sending})
 
     async def _run(self) -> None:
         delay = _FIRST_DELAY
@@ -140,7 +141,7 @@ class StatusSender:
                         )
                         return
         finally:
-            self._busy = False
+            self._sending = None
 
     async def close(self) -> None:
         await self._scope.close()

@@ -193,6 +193,22 @@ async def test_a_token_file_is_read(tls, authority, tmp_path):
     await transport.close()
 
 
+async def test_a_token_file_that_goes_away_leaves_the_last_token_in_use(
+    tls, authority, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("kapi.client.https._TOKEN_SECONDS", 0.0)
+    token = tmp_path / "token"
+    transport = HttpsTransport(Kubeconfig(tls.url, ca_pem=pem(authority[0]), token_file=str(token)))
+    with pytest.raises(ConnectionError, match="token file"):
+        await transport.request("GET", "/")
+    token.write_text("from-file\n")
+    await transport.request("GET", "/")
+    token.unlink()
+    await transport.request("GET", "/")
+    assert [b"Bearer from-file" in request for request in tls.requests] == [True, True]
+    await transport.close()
+
+
 def test_secrets_are_not_in_the_repr():
     assert "hunter2" not in repr(Kubeconfig("https://x", token="hunter2"))
 

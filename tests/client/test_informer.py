@@ -157,6 +157,30 @@ async def test_410_lists_again_and_reports_only_differences():
     assert seen[3:] == [("delete", "c"), ("update", "7"), ("add", "d")]
 
 
+async def test_a_server_that_forgets_at_once_is_not_asked_in_a_hurry(monkeypatch):
+    waits = []
+
+    async def waited(seconds):
+        waits.append(seconds)
+
+    monkeypatch.setattr("kapi.client.informer.env.sleep", waited)
+    expired = [200, line("ERROR", status(410, "Expired"))]
+    script = Script(*[expired] * 4, [200, line("ADDED", pod("a", 1)), end_of_initial(5)])
+    _, seen = await follow(script, lambda i, s: i.synced)
+    assert seen == [("add", "a")]
+    assert len(waits) == 4
+    assert waits[3] > waits[0]
+
+
+async def test_a_line_that_is_not_json_does_not_end_the_informer():
+    script = Script(
+        [200, line("ADDED", pod("a", 1)), end_of_initial(2), b"{not json\n"],
+        [200, line("ADDED", pod("b", 3))],
+    )
+    _, seen = await follow(script, lambda i, s: i.revision == "3")
+    assert seen == [("add", "a"), ("add", "b")]
+
+
 async def test_an_object_made_again_under_its_name_is_a_delete_and_an_add():
     script = Script(
         [200, line("ADDED", pod("a", 1)), end_of_initial(5)],

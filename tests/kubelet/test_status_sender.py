@@ -1,7 +1,11 @@
 """Status patches: small, aimed at one pod by its uid, never touching what others own."""
 
+import asyncio
+from typing import Any, cast
+
 from kapi.api.object import Object
-from kapi.kubelet.status_sender import status_patch
+from kapi.client.client import Client
+from kapi.kubelet.status_sender import StatusSender, status_patch
 
 
 def ready(status: str, **fields: object) -> Object:
@@ -55,3 +59,43 @@ def test_what_no_longer_holds_is_taken_away() -> None:
             ],
         },
     }
+
+
+class Server:
+    """Answers every patch with `status`, or with what it was given."""
+
+    def __init__(self, status: Object | None = None) -> None:
+        self.status = status
+        self.patches: list[Object] = []
+
+    async def patch(self, _: Any, __: str, ___: str, patch: Object, **____: Any) -> Object:
+        await asyncio.sleep(0)
+        self.patches.append(patch)
+        stored = patch["status"] if self.status is None else self.status
+        return {"metadata": {"resourceVersion": str(len(self.patches))}, "status": stored}
+
+
+def sender_to(server: Server) -> StatusSender:
+    pod = {"metadata": {"name": "a", "namespace": "default", "uid": "u1"}}
+    return StatusSender(cast(Client, server), pod)
+
+
+async def test_a_flush_waits_for_the_newest_status() -> None:
+    server = Server()
+    sender = sender_to(server)
+    sender.send({"phase": "Pending"})
+    sender.send({"phase": "Succeeded"})
+    await sender.flush()
+    assert sender.reported["phase"] == "Succeeded"
+    await sender.flush()
+    await sender.close()
+
+
+async def test_a_status_the_server_will_not_keep_does_not_hold_a_flush_up() -> None:
+    server = Server(status={"phase": "Running"})
+    sender = sender_to(server)
+    sender.send({"phase": "Failed"})
+    async with asyncio.timeout(5):
+        await sender.flush()
+    assert len(server.patches) == 1
+    await sender.close()
