@@ -4,18 +4,23 @@ Source: k8s.io/kubernetes `pkg/registry/core/pod/storage/eviction.go`. Budgets c
 group; where that group is not served there is nothing to ask.
 """
 
+from dataclasses import replace
+
 import orjson
 
+from kapi import env
 from kapi.api import errors
-from kapi.api.object import GroupVersionKind, Object, labels_of, metadata
+from kapi.api.object import GroupVersionKind, Object, condition_of, labels_of, metadata
 from kapi.api.selectors import label_selector_from_object
-from kapi.registry.store import DeleteOptions, Preconditions
+from kapi.registry.store import GenericStore, Preconditions
 from kapi.server.call import Call
 from kapi.server.decoding import read_object
 from kapi.server.verbs.delete import checked_options
 
 _EVICTION = GroupVersionKind("policy", "v1", "Eviction")
 _BUDGETS = "poddisruptionbudgets.policy"
+_DISRUPTED_MAX = 2000
+"""Evictions that the budget's controller has not seen yet; more would make the object too big."""
 
 
 async def create_eviction(call: Call) -> None:
@@ -28,14 +33,9 @@ async def create_eviction(call: Call) -> None:
     pod = await call.store.get(call.namespace, call.name)
     if not _needs_no_budget(pod):
         await _take_from_budget(call, pod, dry=ctx.dry_run)
-    if not options.preconditions.uid:
-        options = DeleteOptions(
-            options.grace_period_seconds,
-            options.propagation_policy,
-            options.orphan_dependents,
-            Preconditions(metadata(pod)["uid"], options.preconditions.resource_version),
-        )
-    await call.store.delete(ctx, call.name, options)
+    wanted = options.preconditions
+    preconditions = Preconditions(wanted.uid or metadata(pod)["uid"], wanted.resource_version)
+    await call.store.delete(ctx, call.name, replace(options, preconditions=preconditions))
     status = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -56,8 +56,8 @@ def _needs_no_budget(pod: Object) -> bool:
 
 async def _take_from_budget(call: Call, pod: Object, *, dry: bool) -> None:
     """Count one disruption against the pod's budget. Raises TooManyRequests when it has none."""
-    key = (_BUDGETS, "v1")
-    if key not in call.api.stores:
+    main = call.api.stores.get((_BUDGETS, "v1"))
+    if main is None:
         return
     matching = [
         budget
@@ -73,41 +73,73 @@ async def _take_from_budget(call: Call, pod: Object, *, dry: bool) -> None:
             "This pod has more than one PodDisruptionBudget, which the eviction subresource "
             "does not support."
         )
-    budget = matching[0]
-    allowed = int(budget.get("status", {}).get("disruptionsAllowed") or 0)
-    if allowed <= 0:
-        raise _too_many(budget)
-    if dry:
+    if _is_unhealthy_and_free(matching[0], pod):
         return
+    # The budget's own endpoint keeps the status as it is: only this one may count.
+    store = GenericStore(main.resource, main.backing, main.resource.subresource("status"))
     ctx = call.context()
-    store = call.api.stores[key]
+    ctx.retry_conflicts, ctx.dry_run = True, dry
 
     async def build(old: Object) -> Object:
-        status = old.setdefault("status", {})
-        left = int(status.get("disruptionsAllowed") or 0)
-        if left <= 0:
-            raise _too_many(old)
-        status["disruptionsAllowed"] = left - 1
-        status.setdefault("disruptedPods", {})[call.name] = metadata(old)["creationTimestamp"]
-        return old
+        return _with_one_less(old, call.name)
 
-    await store.update(ctx, metadata(budget)["name"], build)
+    await store.update(ctx, metadata(matching[0])["name"], build)
 
 
-def _too_many(budget: Object) -> errors.TooManyRequests:
-    name = metadata(budget)["name"]
-    status = budget.get("status", {})
+def _is_unhealthy_and_free(budget: Object, pod: Object) -> bool:
+    """A pod that is not ready may go: always, or while the budget is met without it."""
+    ready = condition_of((pod.get("status") or {}).get("conditions"), "Ready")
+    if ready is not None and ready.get("status") == "True":
+        return False
+    if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    desired = int(status.get("desiredHealthy") or 0)
+    return 0 < desired <= int(status.get("currentHealthy") or 0)
+
+
+def _with_one_less(budget: Object, pod_name: str) -> Object:
+    """The budget after one more disruption. Raises TooManyRequests and Forbidden."""
+    meta, status = metadata(budget), budget.setdefault("status", {})
+    if int(status.get("observedGeneration") or 0) < int(meta.get("generation") or 0):
+        raise _too_many(
+            f"The disruption budget {meta['name']} is still being processed by the server.",
+            retry_after=10,
+        )
+    left = int(status.get("disruptionsAllowed") or 0)
+    if left <= 0:
+        raise _too_many(_why_not(budget), retry_after=None)
+    disrupted = status.setdefault("disruptedPods", {})
+    if len(disrupted) > _DISRUPTED_MAX:
+        raise errors.resource_forbidden(
+            "poddisruptionbudgets",
+            "policy",
+            meta["name"],
+            "DisruptedPods map too big - too many evictions not confirmed by PDB controller",
+        )
+    status["disruptionsAllowed"] = left - 1
+    # The controller forgets an entry some time after this moment if the pod is still there.
+    disrupted[pod_name] = env.timestamp()
+    return budget
+
+
+def _why_not(budget: Object) -> str:
+    name, status = metadata(budget)["name"], budget.get("status") or {}
+    allowed = condition_of(status.get("conditions"), "DisruptionAllowed")
+    if allowed and allowed.get("status") == "False" and allowed.get("reason") == "SyncFailed":
+        return (
+            f"The disruption budget {name} does not allow evicting pods currently because it "
+            f"failed sync: {allowed.get('message', '')}"
+        )
+    return (
+        f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} "
+        f"healthy pods and has {status.get('currentHealthy', 0)} currently"
+    )
+
+
+def _too_many(why: str, *, retry_after: int | None) -> errors.TooManyRequests:
     return errors.TooManyRequests(
         "Cannot evict pod as it would violate the pod's disruption budget.",
-        details={
-            "causes": [
-                {
-                    "reason": "DisruptionBudget",
-                    "message": (
-                        f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} "
-                        f"healthy pods and has {status.get('currentHealthy', 0)} currently"
-                    ),
-                }
-            ]
-        },
+        details={"causes": [{"reason": "DisruptionBudget", "message": why}]},
+        retry_after=retry_after,
     )
