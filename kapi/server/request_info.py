@@ -94,12 +94,15 @@ def _collection_verb(verb: str, query: dict[str, list[str]]) -> str:
 
 
 def _selected_name(verb: str, query: dict[str, list[str]]) -> str:
-    """A list or watch for one name is authorized as if it named the object in its path."""
-    if verb not in ("list", "watch", "deletecollection"):
+    """A list or watch for one name is authorized as if it named the object in its path.
+
+    Of a repeated parameter only the first counts, as for the verb that runs afterwards: judging
+    another one would let a rule for one name open the whole collection.
+    """
+    if verb not in ("list", "watch"):
         return ""
-    for selector in query.get("fieldSelector", ()):
-        for term in selector.split(","):
-            field, separator, value = term.partition("=")
-            if field == "metadata.name" and separator and value:
-                return value.lstrip("=")
+    for term in query.get("fieldSelector", [""])[0].split(","):
+        field, separator, value = term.partition("=")
+        if field == "metadata.name" and separator and value:
+            return value.lstrip("=")
     return ""
