@@ -65,6 +65,7 @@ PERSISTENT_VOLUMES = ResourceRef(
 PERSISTENT_VOLUME_CLAIMS = ResourceRef("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 RESOURCE_CLAIMS = ResourceRef("resource.k8s.io", "v1", "resourceclaims", "ResourceClaim")
 RESOURCE_QUOTAS = ResourceRef("", "v1", "resourcequotas", "ResourceQuota")
+POD_DISRUPTION_BUDGETS = ResourceRef("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget")
 VOLUME_ATTRIBUTES_CLASSES = ResourceRef(
     "storage.k8s.io",
     "v1",
@@ -77,6 +78,8 @@ REPLICA_SETS = ResourceRef("apps", "v1", "replicasets", "ReplicaSet")
 DAEMON_SETS = ResourceRef("apps", "v1", "daemonsets", "DaemonSet")
 STATEFUL_SETS = ResourceRef("apps", "v1", "statefulsets", "StatefulSet")
 CONTROLLER_REVISIONS = ResourceRef("apps", "v1", "controllerrevisions", "ControllerRevision")
+JOBS = ResourceRef("batch", "v1", "jobs", "Job")
+CRON_JOBS = ResourceRef("batch", "v1", "cronjobs", "CronJob")
 ENDPOINT_SLICES = ResourceRef("discovery.k8s.io", "v1", "endpointslices", "EndpointSlice")
 CLUSTER_ROLES = ResourceRef(
     "rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False

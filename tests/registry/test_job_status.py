@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from kapi.registry.batch.indexes import parse_indexes
+from kapi.api.indexes import parse_indexes
 from kapi.registry.batch.job import JobStrategy
 
 DAY = "2024-01-01T00:00:00Z"

@@ -11,8 +11,8 @@ from datetime import datetime
 from typing import Any
 
 from kapi.api.errors import FieldError, duplicate, invalid, required
+from kapi.api.indexes import parse_indexes
 from kapi.api.object import Object, condition_of
-from kapi.registry.batch.indexes import parse_indexes
 from kapi.registry.fields import not_negative
 from kapi.registry.internal_form import internal_form
 

@@ -14,11 +14,11 @@ from kapi.api.errors import (
     too_long,
     too_many,
 )
+from kapi.api.indexes import count_indexes
 from kapi.api.names import dns_label_errors, domain_prefixed_path_errors, qualified_name_errors
 from kapi.api.object import Object, name_of
 from kapi.api.selectors import label_selector_from_object, validate_label_selector
 from kapi.registry.apps.validation import template_labels
-from kapi.registry.batch.indexes import count_indexes
 from kapi.registry.core.pod_validation import pod_template
 from kapi.registry.fields import complaints, not_negative, one_of
 from kapi.registry.internal_form import internal_form

@@ -1,7 +1,10 @@
 """Sets of completion indexes in text form, `1,3-5`.
 
-Source: `parseIndexesString` in k8s.io/kubernetes `pkg/apis/batch/validation/validation.go`.
+Source: `parseIndexesString` in k8s.io/kubernetes `pkg/apis/batch/validation/validation.go`;
+`pkg/controller/job/indexed_job_utils.go`.
 """
+
+from collections.abc import Iterable
 
 
 def count_indexes(text: str, completions: int) -> int:
@@ -42,3 +45,31 @@ def _index(text: str, completions: int) -> int:
     if number >= completions:
         raise ValueError(f'too large index: "{text}"')
     return number
+
+
+def index_set(text: str, completions: int) -> set[int]:
+    """The indexes below `completions` that a status names; what is beyond, or no index, is left
+    out, as it was written for another number of completions."""
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if first.isdigit() and (not last or last.isdigit()):
+            found.update(range(int(first), min(int(last or first), completions - 1) + 1))
+    return found
+
+
+def format_indexes(indexes: Iterable[int]) -> str:
+    """The text for a set of indexes. Two in a row are listed, three and more are an interval."""
+    intervals: list[list[int]] = []
+    for index in sorted(indexes):
+        if intervals and intervals[-1][1] == index - 1:
+            intervals[-1][1] = index
+        else:
+            intervals.append([index, index])
+    parts = []
+    for first, last in intervals:
+        if first == last:
+            parts.append(str(first))
+        else:
+            parts.append(f"{first},{last}" if last == first + 1 else f"{first}-{last}")
+    return ",".join(parts)
