@@ -3,14 +3,12 @@
 Source: `Requirement` in k8s.io/apimachinery `pkg/labels/selector.go`.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from kapi.api.errors import invalid
+from kapi.api.go_numbers import NumberError, parse_int
 from kapi.api.names import label_value_errors, qualified_name_errors
-
-_integer = re.compile(r"[-+]?[0-9]+", re.ASCII).fullmatch
 
 
 class SelectorError(ValueError):
@@ -18,10 +16,10 @@ class SelectorError(ValueError):
 
 
 def _int64(text: str) -> int | None:
-    if not _integer(text):
+    try:
+        return parse_int(text)
+    except NumberError:
         return None
-    value = int(text)
-    return value if -(2**63) <= value < 2**63 else None
 
 
 @dataclass(frozen=True, slots=True)

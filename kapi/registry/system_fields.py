@@ -5,6 +5,7 @@ k8s.io/apiserver `pkg/registry/rest/update.go`.
 """
 
 from kapi.api import errors
+from kapi.api.go_numbers import NumberError, parse_uint
 from kapi.api.object import Object, annotations_of, metadata, name_of
 from kapi.registry.options import Preconditions
 from kapi.registry.resource import Resource
@@ -17,8 +18,10 @@ def check_version(resource: Resource, strategy: Strategy, new: Object, old: Obje
     version = meta.get("resourceVersion")
     name = name_of(old)
     if version and version != "0":
-        if not str(version).isdigit():
-            raise errors.UntypedError(f'strconv.ParseUint: parsing "{version}": invalid syntax')
+        try:
+            parse_uint(str(version))
+        except NumberError as error:
+            raise errors.UntypedError(str(error)) from error
         if version != metadata(old).get("resourceVersion"):
             raise errors.resource_conflict(resource.plural, resource.group, name)
     elif not strategy.allow_unconditional_update:

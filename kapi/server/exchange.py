@@ -12,6 +12,7 @@ import yaml
 
 from kapi import env
 from kapi.api import errors
+from kapi.api.go_numbers import NumberError, parse_int
 from kapi.api.object import Object
 from kapi.api.user import UserInfo
 from kapi.server.request_info import RequestInfo
@@ -152,4 +153,11 @@ class Exchange:
 
 
 Handler = Callable[[Exchange], Awaitable[None]]
-Filter = Callable[[Handler], Handler]
+
+
+def int_param(exchange: Exchange, name: str) -> int:
+    """A query parameter that is a 64-bit number. Raises BadRequest in Go's words."""
+    try:
+        return parse_int(exchange.param(name))
+    except NumberError as error:
+        raise errors.BadRequest(str(error)) from error

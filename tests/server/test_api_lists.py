@@ -150,3 +150,27 @@ async def test_large_answers_are_compressed_for_clients_on_other_machines(api, n
         assert (headers.get(b"content-encoding") == b"gzip") == (client != "127.0.0.1")
         assert int(headers[b"content-length"]) == sizes[client]
     assert sizes["192.0.2.7"] < sizes["127.0.0.1"] / 10
+
+
+@pytest.mark.parametrize(
+    ("params", "code"),
+    [
+        ({"resourceVersion": "\u00b2"}, 400),
+        ({"resourceVersion": "9" * 5000}, 400),
+        ({"limit": "9" * 400, "resourceVersion": "1", "resourceVersionMatch": "Exact"}, 400),
+        ({"limit": "1_0"}, 400),
+        ({"timeoutSeconds": "9" * 400}, 400),
+        ({"watch": "1", "timeoutSeconds": "9" * 400}, 400),
+        ({"continue": "eyJ2IjoibWV0YS5rOHMuaW8vdjEiLCJydiI6MWU0MDAsInN0YXJ0IjoiYSJ9"}, 400),
+    ],
+)
+async def test_numbers_that_only_python_would_take_are_the_clients_fault(api, params, code):
+    answer = await api.admin("GET", "/api/v1/namespaces/default/configmaps", **params)
+    assert answer.status == code, answer.body
+
+
+@pytest.mark.parametrize("version", ["\u00b2", "9" * 5000])
+async def test_a_version_that_is_no_number_is_named_in_the_answer(api, version):
+    answer = await api.admin("GET", "/api/v1/namespaces/default", resourceVersion=version)
+    assert answer.status == 500
+    assert "strconv.ParseUint" in answer.message

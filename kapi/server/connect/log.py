@@ -10,7 +10,7 @@ from kapi.api import errors
 from kapi.api.object import Object
 from kapi.server.call import Call
 from kapi.server.connect.kubelet import http_request, kubelet_of
-from kapi.server.exchange import Exchange
+from kapi.server.exchange import Exchange, int_param
 
 _TEXT = "text/plain"
 _FLAGS = ("follow", "previous", "timestamps")
@@ -52,13 +52,9 @@ def log_options(exchange: Exchange) -> list[tuple[str, str]]:
         if exchange.flag(name):
             options.append((name, "true"))
     for name, least in _NUMBERS.items():
-        text = exchange.param(name)
-        if not text:
+        if not exchange.param(name):
             continue
-        try:
-            value = int(text)
-        except ValueError:
-            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        value = int_param(exchange, name)
         if value < least:
             must = "greater than or equal to 0" if least == 0 else "greater than 0"
             problems.append(errors.invalid(name, value, f"must be {must}"))

@@ -15,6 +15,7 @@ from kapi.api.schema import kind_schema
 from kapi.registry.store import DeleteOptions, Preconditions
 from kapi.server.call import Call, dry_run, invalid_options
 from kapi.server.decoding import parse_object
+from kapi.server.exchange import int_param
 from kapi.server.printing import encode, list_document
 from kapi.server.selection import selection_of
 from kapi.server.verbs.list import ListQuery, list_page, list_query
@@ -62,11 +63,7 @@ def _from_query(call: Call) -> Object:
     exchange = call.exchange
     sent: Object = {}
     if "gracePeriodSeconds" in exchange.query:
-        text = exchange.param("gracePeriodSeconds")
-        try:
-            sent["gracePeriodSeconds"] = int(text)
-        except ValueError:
-            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        sent["gracePeriodSeconds"] = int_param(exchange, "gracePeriodSeconds")
     if exchange.param("propagationPolicy"):
         sent["propagationPolicy"] = exchange.param("propagationPolicy")
     if "orphanDependents" in exchange.query:

@@ -1,6 +1,7 @@
 """GET one object: bytes from the cache, rendered as the client asked."""
 
 from kapi.api import errors
+from kapi.api.go_numbers import NumberError, parse_uint
 from kapi.registry.errors import too_large_resource_version
 from kapi.server.call import Call
 from kapi.server.exchange import JSON
@@ -11,12 +12,12 @@ def check_resource_version(version: str) -> int:
     """The resourceVersion parameter, 0 when empty. Anything else is a 500, as upstream."""
     if not version:
         return 0
-    if not version.isdigit():
+    try:
+        return parse_uint(version)
+    except NumberError as error:
         raise errors.UntypedError(
-            f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
-            f'parsing "{version}": invalid syntax'
-        )
-    return int(version)
+            f'resourceVersion: Invalid value: "{version}": {error}'
+        ) from error
 
 
 async def get(call: Call) -> None:

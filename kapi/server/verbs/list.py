@@ -13,11 +13,12 @@ from typing import Any
 import orjson
 
 from kapi.api import errors
+from kapi.api.go_numbers import NumberError, parse_uint
 from kapi.api.object import Object
 from kapi.registry.errors import to_api_error, too_large_resource_version
 from kapi.registry.strategy import all_fields
 from kapi.server.call import Call
-from kapi.server.exchange import JSON, Exchange
+from kapi.server.exchange import JSON, Exchange, int_param
 from kapi.server.negotiation import Accepted
 from kapi.server.printing import encode, list_document, render_list
 from kapi.server.selection import Selection, selection_of
@@ -86,7 +87,7 @@ def decode_continue(token: str) -> tuple[int, str]:
                 f'"{value["v"]}"'
             )
         start, revision = str(value["start"]), int(value["rv"])
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise bad from error
     if start.startswith("/") or ".." in start.split("/"):
         raise bad
@@ -111,14 +112,9 @@ class ListQuery:
 
 def list_query(exchange: Exchange) -> ListQuery:
     """Read and check the parameters. Raises BadRequest and Invalid as upstream."""
-    seconds = exchange.param("timeoutSeconds")
-    if seconds and not seconds.lstrip("+-").isdigit():
-        raise errors.BadRequest(f'strconv.ParseInt: parsing "{seconds}": invalid syntax')
-    text = exchange.param("limit")
-    try:
-        limit = max(0, int(text)) if text else 0
-    except ValueError:
-        raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+    if exchange.param("timeoutSeconds"):
+        int_param(exchange, "timeoutSeconds")
+    limit = max(0, int_param(exchange, "limit")) if exchange.param("limit") else 0
     if exchange.param("resourceVersion") == "0":
         # As upstream: any version will do, and the whole list is at hand.
         limit = 0
@@ -165,16 +161,12 @@ def list_query(exchange: Exchange) -> ListQuery:
         raise errors.object_invalid("ListOptions", "meta.k8s.io", "", problems)
     if query.token and query.version not in ("", "0"):
         raise errors.BadRequest("specifying resource version is not allowed when using continue")
-    if query.version and not query.version.isdigit():
+    try:
+        parse_uint(query.version or "0")
+    except NumberError as error:
         raise errors.BadRequest(
-            "invalid resource version: resourceVersion: Invalid value: "
-            f'"{query.version}": strconv.ParseUint: parsing "{query.version}": invalid syntax'
-        )
-    if int(query.version or 0) >= 1 << 64:
-        raise errors.BadRequest(
-            "invalid resource version: resourceVersion: Invalid value: "
-            f'"{query.version}": strconv.ParseUint: parsing "{query.version}": value out of range'
-        )
+            f'invalid resource version: resourceVersion: Invalid value: "{query.version}": {error}'
+        ) from error
     return query
 
 

@@ -16,10 +16,11 @@ from kapi.api import errors
 from kapi.api.object import Object
 from kapi.registry.errors import to_api_error
 from kapi.server.call import Call
-from kapi.server.exchange import Exchange
+from kapi.server.exchange import Exchange, int_param
 from kapi.server.negotiation import JSON, PROTOBUF, YAML, Accepted, not_acceptable
 from kapi.server.printing import column_definition, partial_metadata, table_row
 from kapi.server.selection import Selection, selection_of
+from kapi.server.verbs.get import check_resource_version
 from kapi.storage.cached import CachedObject, CacheEvent
 from kapi.storage.errors import Compacted, StorageError
 from kapi.storage.watcher import Watcher
@@ -76,21 +77,14 @@ def watch_query(exchange: Exchange) -> WatchQuery:
             problems.append(errors.not_supported("resourceVersionMatch", match, ["NotOlderThan"]))
     if problems:
         raise errors.object_invalid("ListOptions", "meta.k8s.io", "", problems)
-    if version and not version.isdigit():
-        raise errors.UntypedError(
-            f'resourceVersion: Invalid value: "{version}": strconv.ParseUint: '
-            f'parsing "{version}": invalid syntax'
-        )
+    check_resource_version(version)
     return WatchQuery(version, bookmarks, initial, _timeout(exchange))
 
 
 def _timeout(exchange: Exchange) -> float:
     text = exchange.param("timeoutSeconds")
     if text:
-        try:
-            seconds = int(text)
-        except ValueError:
-            raise errors.BadRequest(f'strconv.ParseInt: parsing "{text}": invalid syntax') from None
+        seconds = int_param(exchange, "timeoutSeconds")
         if seconds > 0:
             return float(seconds)
     return _DEFAULT_MINIMUM_SECONDS * (1 + env.random().random())
