@@ -16,6 +16,9 @@ from kapi.controllers.cluster_role_aggregation.controller import (
 from kapi.controllers.context import Controller, ControllerContext
 from kapi.controllers.deployment.controller import NAME as DEPLOYMENT
 from kapi.controllers.deployment.controller import DeploymentController
+from kapi.controllers.disruption.controller import EVENT_SOURCE as DISRUPTION_EVENTS
+from kapi.controllers.disruption.controller import NAME as DISRUPTION
+from kapi.controllers.disruption.controller import DisruptionController
 from kapi.controllers.endpoints.controller import NAME as ENDPOINTS
 from kapi.controllers.endpoints.controller import EndpointsController
 from kapi.controllers.endpointslice.controller import NAME as ENDPOINT_SLICE
@@ -128,6 +131,7 @@ class ControllerManager:
         yield ClusterRoleAggregationController(self._context(CLUSTER_ROLE_AGGREGATION))
         if options.ca_pem:
             yield RootCaPublisher(self._context(ROOT_CA), options.ca_pem)
+        yield DisruptionController(self._context(DISRUPTION, DISRUPTION_EVENTS))
         yield EndpointsController(self._context(ENDPOINTS))
         yield EndpointSliceController(self._context(ENDPOINT_SLICE))
         yield EndpointSliceMirroringController(self._context(MIRRORING))
