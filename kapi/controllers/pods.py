@@ -76,10 +76,6 @@ def available_in(pod: Object, min_ready_seconds: int, now: datetime) -> float | 
     return max(0.0, (since + timedelta(seconds=min_ready_seconds) - now).total_seconds())
 
 
-def ready_flip(old: Object, new: Object) -> bool:
-    return is_ready(old) != is_ready(new)
-
-
 def pod_from_template(template: Object, owner: Object) -> Object:
     """A pod to create for `owner`. Shares the template's parts: do not change them."""
     metadata: Object = {

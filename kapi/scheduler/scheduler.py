@@ -76,6 +76,9 @@ class Scheduler:
         """Schedule until cancelled; nothing is left running afterwards."""
         self._served = await served_resources(self._client, OPTIONAL)
         self._observer.connect(self._informers, self._served)
+        self._informers.get(PODS).add_handler(
+            lambda _: None, lambda _, __: None, lambda pod: self._forget(uid_of(pod))
+        )
         if self._own_informers:
             self._informers.start()
         try:
@@ -88,6 +91,10 @@ class Scheduler:
                 await self._informers.close()
             if self._own_recorder:
                 await self._recorder.close()
+
+    def _forget(self, uid: str) -> None:
+        """The pod is gone: nobody will ask why it waited."""
+        self._verdicts.pop(uid, None)
 
     def explain(self, uid: str) -> dict[str, tuple[str, ...]]:
         """Why the pod is pending: for each node the reasons of the plugin that refused it."""

@@ -2,9 +2,13 @@
 
 import asyncio
 
+import pytest
+
 from kapi import env
+from kapi.api.errors import Conflict, NotFound
 from kapi.client.client import CONFIG_MAPS, SECRETS
 from kapi.client.events import EventRecorder
+from kapi.client.informers import Informers
 from kapi.controllers.context import ControllerContext
 from kapi.controllers.discovery import Discovered, ServedResource, discover
 from kapi.controllers.garbage_collector import controller as module
@@ -64,3 +68,41 @@ async def test_resources_that_come_and_go_are_followed_and_forgotten(cluster, mo
     await cluster.until(forgotten)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
+
+
+class Contended:
+    """A server on which somebody always interferes, and where no owner exists."""
+
+    def __init__(self, live):
+        self.live = live
+        self.tries = 0
+
+    async def request(self, method, path, **_):
+        if path.endswith("/owner"):
+            raise NotFound("no owner")
+        return self.live
+
+    async def delete(self, *_, **__):
+        self.tries += 1
+        raise Conflict("again")
+
+
+async def test_a_deletion_that_never_gets_through_is_not_forgotten():
+    owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "u0"}
+    dependent = {
+        "metadata": {
+            "name": "a",
+            "namespace": "default",
+            "uid": "u1",
+            "resourceVersion": "1",
+            "ownerReferences": [owner],
+        }
+    }
+    client = Contended(dependent)
+    context = ControllerContext(client, Informers(client), EventRecorder(client, "test"))
+    collector = GarbageCollector(context, client)
+    collector._owners.resources["", "ConfigMap"] = CONFIG_MAPS
+    collector.graph.put(CONFIG_MAPS, dependent)
+    with pytest.raises(Conflict):
+        await collector.attempt_to_delete("u1")
+    assert client.tries == 5

@@ -287,3 +287,17 @@ def test_a_scheduler_that_starts_again_goes_on() -> None:
         await store.close()
 
     run(main, 0)
+
+
+def test_what_was_said_about_a_pod_goes_with_it() -> None:
+    async def scenario(bench: Bench) -> None:
+        await bench.add_node("n1", cpu="1")
+        await bench.add_pod("big", requests={"cpu": "8"})
+        await env.sleep(1)
+        uid = (await bench.pod("big"))["metadata"]["uid"]
+        assert bench.scheduler.explain(uid) == {"n1": ("Insufficient cpu",)}
+        await bench.remove("big")
+        await env.sleep(1)
+        assert bench.scheduler.explain(uid) == {}
+
+    bench(scenario)

@@ -97,6 +97,7 @@ class GarbageCollector:
                 self._unfollow(place)
             self._owners.resources.clear()
         self._owners.resources.update(kinds)
+        self._unresolved = {uid: None for uid in self._unresolved if self._graph.get(uid)}
         news = [ref for place, ref in collectable.items() if place not in self._informers]
         for ref in news:
             self._follow(ref)
@@ -189,7 +190,7 @@ class GarbageCollector:
         """With uid and version as preconditions: a change since we looked may be a new owner."""
         assert node.resource is not None
         preconditions = {"uid": node.uid, "resourceVersion": node.resource_version}
-        for _ in range(_CONFLICT_TRIES):
+        for attempt in range(_CONFLICT_TRIES):
             options = {"propagationPolicy": policy, "preconditions": preconditions}
             try:
                 await self._client.delete(node.resource, node.namespace, node.name, options=options)
@@ -205,6 +206,8 @@ class GarbageCollector:
                     # Our copy is behind; its event decides anew.
                     self._delete_loop.queue.add_after(node.uid, 0.1)
                     return
+                if attempt == _CONFLICT_TRIES - 1:
+                    raise
                 preconditions = {"uid": node.uid}
 
     # Orphaning
@@ -215,7 +218,13 @@ class GarbageCollector:
         if node is None or node.virtual:
             return None
         dependents = list(node.dependents.values())
-        await asyncio.gather(*(self._drop_references(d, {uid}) for d in dependents))
+        results = await asyncio.gather(
+            *(self._drop_references(dependent, {uid}) for dependent in dependents),
+            return_exceptions=True,
+        )
+        for error in results:
+            if error is not None:
+                raise error
         await self._remove_finalizer(node, ORPHAN)
         return None
 

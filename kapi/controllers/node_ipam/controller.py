@@ -1,7 +1,7 @@
 """Writes spec.podCIDR of new nodes and takes the block back from deleted ones."""
 
 from kapi.api.errors import Invalid, NotFound
-from kapi.api.object import Object, name_of
+from kapi.api.object import Object, name_of, uid_of
 from kapi.client.client import NODES, STRATEGIC_MERGE_PATCH
 from kapi.client.events import NORMAL
 from kapi.client.reconcile import LoopOptions, ReconcileLoop, TerminalError
@@ -35,8 +35,13 @@ class NodeIpamController:
 
     def _gone(self, node: Object) -> None:
         cidr = self._given.pop(name_of(node), "")
-        if cidr:
-            self._blocks.release(cidr)
+        if not cidr:
+            return
+        self._blocks.release(cidr)
+        for other in self._nodes.list():
+            # Perhaps one that came when no block was left.
+            if not (other.get("spec") or {}).get("podCIDR"):
+                self._loop.queue.add(name_of(other))
 
     async def run(self) -> None:
         # Blocks in use must be known before the first is given out.
@@ -55,7 +60,8 @@ class NodeIpamController:
                 message = f"Node {name} status is now: CIDRNotAvailable"
                 self._recorder.event(node, NORMAL, "CIDRNotAvailable", message)
                 raise TerminalError("no pod CIDR is left for this node") from None
-        patch = {"spec": {"podCIDR": cidr, "podCIDRs": [cidr]}}
+        # The uid is a precondition: another node of that name is given its own.
+        patch = {"metadata": {"uid": uid_of(node)}, "spec": {"podCIDR": cidr, "podCIDRs": [cidr]}}
         try:
             await self._client.patch(NODES, "", name, patch, content_type=STRATEGIC_MERGE_PATCH)
         except (NotFound, Invalid):

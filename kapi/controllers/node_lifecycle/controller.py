@@ -65,6 +65,11 @@ class NodeLifecycleController:
             await informer.wait_synced()
         await self._loop.run()
 
+    @property
+    def known_nodes(self) -> set[str]:
+        """Whose signs of life are kept."""
+        return set(self._health)
+
     # Events
 
     def _health_of(self, name: str) -> Health:
@@ -102,6 +107,9 @@ class NodeLifecycleController:
         self._recorder.event(node, NORMAL, reason, message)
 
     def _lease(self, lease: Object) -> None:
+        if self._nodes.get(name_of(lease)) is None:
+            # Left behind by a node that is gone, or just ahead of one that is coming.
+            return
         renewed = (lease.get("spec") or {}).get("renewTime") or ""
         health = self._health_of(name_of(lease))
         if renewed != health.renewed:
