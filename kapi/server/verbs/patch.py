@@ -12,6 +12,7 @@ import orjson
 from kapi import env
 from kapi.api import errors
 from kapi.api.decode import duplicate_fields, parse_json, parse_yaml
+from kapi.api.go_format import go_value
 from kapi.api.object import Object, metadata, split_api_version
 from kapi.api.patch.apply import apply_patch
 from kapi.api.patch.json_patch import apply_json_patch
@@ -167,7 +168,7 @@ def _undecodable(call: Call, new: Object, document: Any, why: str) -> errors.Inv
     a map. Upstream names neither kind nor object here.
     """
     if call.exchange.header(b"content-type").startswith(STRATEGIC_MERGE_PATCH):
-        shown = go_map(document)
+        shown = go_value(document)
     else:
         shown = orjson.dumps(as_go_orders(new, document)).decode()
     return errors.object_invalid("", "", "", [errors.invalid("patch", shown, why)])
@@ -200,17 +201,6 @@ def _entered_by(document: Any) -> set[str]:
         return {key for key, value in document.items() if isinstance(value, dict)}
     paths = [str(step.get("path", "")) for step in document if isinstance(step, dict)]
     return {path.split("/")[1] for path in paths if path.count("/") > 1}
-
-
-def go_map(value: Any) -> str:
-    """A JSON value as Go's %v prints it: `map[a:1 b:[x y]]`, keys sorted."""
-    if isinstance(value, dict):
-        return f"map[{' '.join(f'{key}:{go_map(value[key])}' for key in sorted(value))}]"
-    if isinstance(value, list):
-        return f"[{' '.join(map(go_map, value))}]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return "<nil>" if value is None else str(value)
 
 
 async def _apply(call: Call, ctx: RequestContext, body: bytes, force: bool) -> None:
