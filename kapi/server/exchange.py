@@ -1,8 +1,10 @@
 """One HTTP request on its way through the chain: what is known of it, and how to answer it."""
 
+import asyncio
 import gzip
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qsl
@@ -59,8 +61,8 @@ class Exchange:
     request_id: str = ""
     status: int = 0
     """The code of the answer, once it has begun."""
-    known_path: bool = True
-    """Is the path one that exists? Metrics do not grow with what scanners ask for."""
+    known_path: bool = False
+    """Has the router found what the path names? Metrics do not grow with what scanners ask for."""
     started: bool = False
     """Has the answer begun? After that an error can only end the stream."""
 
@@ -153,6 +155,32 @@ class Exchange:
 
 
 Handler = Callable[[Exchange], Awaitable[None]]
+
+
+@asynccontextmanager
+async def ended_by_disconnect(exchange: Exchange) -> AsyncIterator[None]:
+    """What runs inside is ended when the client leaves: whoever waits for others' data cannot see.
+
+    The body must have been read, or not be wanted. Raises ConnectionError when the client left.
+    """
+    try:
+        async with asyncio.timeout(None) as patience:
+            watching = env.spawn(_until_left(exchange, patience), "client-leaves")
+            try:
+                yield
+            finally:
+                watching.cancel()
+                await asyncio.gather(watching, return_exceptions=True)
+    except TimeoutError:
+        if not patience.expired():
+            raise
+        raise ConnectionError("the client went away") from None
+
+
+async def _until_left(exchange: Exchange, patience: asyncio.Timeout) -> None:
+    while (await exchange.receive())["type"] != "http.disconnect":
+        pass
+    patience.reschedule(asyncio.get_running_loop().time())
 
 
 def int_param(exchange: Exchange, name: str) -> int:

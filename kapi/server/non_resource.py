@@ -24,7 +24,6 @@ _HEALTH = ("healthz", "livez", "readyz")
 
 
 async def page_not_found(exchange: Exchange) -> None:
-    exchange.known_path = False
     await exchange.respond(404, b"404 page not found\n", _TEXT)
 
 

@@ -9,6 +9,7 @@ from kapi.server.call import Api, Call
 from kapi.server.connect.handlers import CONNECT
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import Exchange
+from kapi.server.filters.metrics import counted_as_long_running
 from kapi.server.request_info import RequestInfo
 from kapi.server.verbs.binding import create_binding, create_legacy_binding
 from kapi.server.verbs.component_status import get_component_status, list_component_statuses
@@ -106,9 +107,15 @@ class Router:
         info = exchange.info
         store = self._api.stores.get((info.qualified, info.version))
         if store is None:
-            exchange.known_path = False
             raise unknown_path()
         row = store.resource
+        known = not info.subresource or row.subresource(info.subresource) is not None
+        exchange.known_path = known and bool(info.verb)
+        with counted_as_long_running(exchange):
+            await self._serve_known(exchange, store)
+
+    async def _serve_known(self, exchange: Exchange, store: GenericStore) -> None:
+        info, row = exchange.info, store.resource
         if row.deprecation:
             exchange.warnings.append(row.deprecation)
         if row.create_only and info.name and not info.subresource:

@@ -148,3 +148,14 @@ async def test_requests_are_counted_under_upstreams_names(api, namespace):
     )
     assert "apiserver_request_duration_seconds_bucket" in text
     assert "scanner.example" not in text
+
+
+async def test_metrics_do_not_grow_with_what_is_refused(api):
+    for word in ("scanner-a", "scanner-b"):
+        assert (await api.nobody("GET", f"/apis/{word}/v1/{word}")).status == 401
+        assert (await api.alice("GET", f"/api/v1/namespaces/{word}/pods/x/{word}")).status == 403
+        assert (await api.admin("GET", f"/api/v1/namespaces/d/pods/x/{word}")).status == 404
+        assert (await api.admin(word.upper(), "/api/v1/nodes")).status == 405
+    text = (await api.admin("GET", "/metrics")).body
+    assert "scanner" not in text.lower()
+    assert 'apiserver_request_total{code="401",component="apiserver",group="",' in text

@@ -3,6 +3,8 @@
 Source of names, labels and buckets: k8s.io/apiserver `pkg/endpoints/metrics/metrics.go`.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -32,6 +34,7 @@ _in_flight = Gauge(
 
 _VERBS = {"POST": "POST", "PUT": "PUT", "DELETE": "DELETE"}
 _MUTATING = ("POST", "PUT", "PATCH", "DELETE")
+_METHODS = ("GET", "HEAD", "OPTIONS", *_MUTATING)
 
 
 def verb_of(exchange: Exchange) -> str:
@@ -64,33 +67,53 @@ def _child(metric: Any, *values: str) -> Any:
 
 def with_metrics(handler: Handler) -> Handler:
     """Stands outside everything that can refuse a request, so that refusals are counted too."""
-    running = {kind: _in_flight.labels(request_kind=kind) for kind in ("mutating", "readOnly")}
+    in_flight = {kind: _in_flight.labels(request_kind=kind) for kind in ("mutating", "readOnly")}
 
     async def measured(exchange: Exchange) -> None:
-        info = exchange.info
-        labels = (
-            verb_of(exchange),
-            info.group,
-            info.version,
-            info.resource,
-            info.subresource,
-            _scope(exchange),
-            "apiserver",
-        )
-        long_running = info.is_resource and is_long_running(exchange)
-        if long_running:
-            gauge = _child(_long_running, *labels)
-        else:
-            gauge = running["mutating" if exchange.method in _MUTATING else "readOnly"]
+        long_running = exchange.info.is_resource and is_long_running(exchange)
+        running = in_flight["mutating" if exchange.method in _MUTATING else "readOnly"]
         began = env.monotonic()
-        gauge.inc()
+        if not long_running:
+            running.inc()
         try:
             await handler(exchange)
         finally:
-            gauge.dec()
-            if exchange.known_path:
-                _child(_requests, *labels, str(exchange.status or 0)).inc()
-                if not long_running:
-                    _child(_durations, *labels).observe(env.monotonic() - began)
+            if not long_running:
+                running.dec()
+            labels = _labels_of(exchange)
+            _child(_requests, *labels, str(exchange.status or 0)).inc()
+            if not long_running:
+                _child(_durations, *labels).observe(env.monotonic() - began)
 
     return measured
+
+
+@contextmanager
+def counted_as_long_running(exchange: Exchange) -> Iterator[None]:
+    """Shows the request as one that is open; the router enters it once it knows the path."""
+    if not is_long_running(exchange):
+        yield
+        return
+    gauge = _child(_long_running, *_labels_of(exchange))
+    gauge.inc()
+    try:
+        yield
+    finally:
+        gauge.dec()
+
+
+def _labels_of(exchange: Exchange) -> tuple[str, ...]:
+    """What the request is counted under: not even what it is about, before that is known."""
+    info = exchange.info
+    if not exchange.known_path:
+        verb = exchange.method if exchange.method in _METHODS else "other"
+        return (verb, "", "", "", "", "", "apiserver")
+    return (
+        verb_of(exchange),
+        info.group,
+        info.version,
+        info.resource,
+        info.subresource,
+        _scope(exchange),
+        "apiserver",
+    )
