@@ -42,7 +42,7 @@ class Destination:
 
     @property
     def authority(self) -> str:
-        return f"{self.host}:{self.port}"
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 @lru_cache(maxsize=4)
@@ -125,7 +125,7 @@ async def http_request(
         kept += [(b"host", destination.authority.encode()), (b"connection", b"close")]
         if body:
             kept.append((b"content-length", str(len(body)).encode()))
-        writer.write(protocol.send(h11.Request(method=method, target=target, headers=kept)) or b"")
+        writer.write(_request_head(protocol, method, target, kept))
         if body:
             writer.write(protocol.send(h11.Data(data=body)) or b"")
         writer.write(protocol.send(h11.EndOfMessage()) or b"")
@@ -143,6 +143,16 @@ async def http_request(
         yield HttpAnswer(head.status_code, answer_headers, _body(protocol, reader))
     finally:
         writer.close()
+
+
+def _request_head(
+    protocol: h11.Connection, method: str, target: str, headers: list[tuple[bytes, bytes]]
+) -> bytes:
+    """The first bytes of a request. Raises BadRequest for what HTTP/1.1 has no form for."""
+    try:
+        return protocol.send(h11.Request(method=method, target=target, headers=headers)) or b""
+    except (h11.LocalProtocolError, UnicodeError) as error:
+        raise errors.BadRequest(f"the request cannot be passed on: {error}") from error
 
 
 _HOP_BY_HOP = (

@@ -10,7 +10,7 @@ from kapi.api import errors
 from kapi.api.object import Object
 from kapi.server.call import Call
 from kapi.server.connect.kubelet import http_request, kubelet_of
-from kapi.server.exchange import Exchange, int_param
+from kapi.server.exchange import Exchange, ended_by_disconnect, int_param
 
 _TEXT = "text/plain"
 _FLAGS = ("follow", "previous", "timestamps")
@@ -32,7 +32,10 @@ async def get_log(call: Call) -> None:
     if options:
         target += f"?{urlencode(options)}"
     destination = kubelet_of(call, node)
-    async with http_request(destination, "GET", target, []) as answer:
+    async with (
+        ended_by_disconnect(exchange),
+        http_request(destination, "GET", target, []) as answer,
+    ):
         if answer.status != 200:
             body = b"".join([piece async for piece in answer.body])
             raise errors.from_status(

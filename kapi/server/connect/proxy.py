@@ -4,28 +4,62 @@ Source: k8s.io/kubernetes `pkg/registry/core/{pod,service,node}` (ResourceLocati
 Kubernetes docs ("Access services running on clusters") for the `scheme:name:port` form.
 """
 
+import ipaddress
 import ssl
+from urllib.parse import quote
 
 from kapi import env
 from kapi.api import errors
 from kapi.api.object import Object, labels_of
 from kapi.server.call import Call
 from kapi.server.connect.kubelet import Destination, http_request, kubelet_of
+from kapi.server.exchange import ended_by_disconnect
 
-_DROPPED = (b"authorization", b"cookie", b"impersonate-user", b"impersonate-group")
+_DROPPED = (b"authorization", b"cookie")
+# What Go leaves as it is when it writes a path.
+_PLAIN_IN_PATHS = "/$&+,:;=@!'()*~"
+_PORT_MAX = 65535
 _SLICES = "endpointslices.discovery.k8s.io"
 
 
 def split_name(text: str) -> tuple[str, str, str]:
     """`[scheme:]name[:port]` -> (scheme, name, port). Raises BadRequest."""
     parts = text.split(":")
-    if len(parts) == 1:
-        return "", parts[0], ""
-    if len(parts) == 2:
-        return "", parts[0], parts[1]
-    if len(parts) == 3 and parts[0] in ("http", "https", ""):
-        return parts[0], parts[1], parts[2]
-    raise errors.BadRequest(f'invalid proxy request "{text}"')
+    if len(parts) < 3:
+        scheme, name, port = "", parts[0], parts[1] if len(parts) == 2 else ""
+    elif len(parts) == 3 and parts[0] in ("http", "https", ""):
+        scheme, name, port = parts
+    else:
+        raise errors.BadRequest(f'invalid proxy request "{text}"')
+    if _is_number(port) and (len(port) > 5 or int(port) > _PORT_MAX):
+        raise errors.BadRequest(f'invalid proxy request "{text}": no such port')
+    return scheme, name, port
+
+
+def _is_number(port: str) -> bool:
+    return port.isascii() and port.isdigit()
+
+
+def _check_address(host: str) -> None:
+    """Refuse what only this very machine or link knows: pods' addresses are claims of others.
+
+    Source: `IsProxyableIP` in k8s.io/kubernetes `pkg/proxy/util`. Raises BadRequest.
+    """
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise errors.BadRequest("address not allowed") from None
+    mapped = getattr(address, "ipv4_mapped", None)
+    address = mapped or address
+    multicast = address.is_multicast and address in _LINK_MULTICAST[address.version]
+    if address.is_loopback or address.is_link_local or address.is_unspecified or multicast:
+        raise errors.BadRequest("address not allowed")
+
+
+_LINK_MULTICAST = {
+    4: ipaddress.ip_network("224.0.0.0/24"),
+    6: ipaddress.ip_network("ff02::/16"),
+}
 
 
 def _tls(scheme: str) -> ssl.SSLContext | None:
@@ -43,7 +77,8 @@ async def proxy_pod(call: Call) -> None:
     host = (pod.get("status") or {}).get("podIP")
     if not host:
         raise errors.ServiceUnavailable("address not allowed: the pod has no address yet")
-    number = int(port) if port.isdigit() else _pod_port(pod, port)
+    _check_address(host)
+    number = int(port) if _is_number(port) else _pod_port(pod, port)
     await _pass_on(call, Destination(host, number, _tls(scheme)))
 
 
@@ -81,6 +116,7 @@ async def proxy_service(call: Call) -> None:
     if not candidates:
         raise errors.ServiceUnavailable(f'no endpoints available for service "{call.name}"')
     host, number = env.random().choice(candidates)
+    _check_address(host)
     await _pass_on(call, Destination(host, number, _tls(scheme)))
 
 
@@ -88,7 +124,7 @@ def _service_port(service: Object, name: str, port: str) -> str:
     """The name of the chosen Service port, which is how EndpointSlices name theirs."""
     ports = (service.get("spec") or {}).get("ports") or []
     if not port:
-        if len(ports) == 1 or ports:
+        if ports:
             return str(ports[0].get("name") or "")
         raise errors.ServiceUnavailable(f'service "{name}" has no ports')
     for item in ports:
@@ -100,7 +136,8 @@ def _service_port(service: Object, name: str, port: str) -> str:
 async def proxy_node(call: Call) -> None:
     _scheme, name, port = split_name(call.name)
     destination = kubelet_of(call, name)
-    if port and port.isdigit() and int(port) != destination.port:
+    if _is_number(port) and int(port) != destination.port:
+        _check_address(destination.host)
         destination = Destination(destination.host, int(port), None)
     await _pass_on(call, destination)
 
@@ -112,15 +149,22 @@ async def _pass_on(call: Call, destination: Destination) -> None:
         raise errors.NotBuilt("proxying of WebSockets is not built")
     rest = exchange.info.rest
     raw_query = exchange.scope["query_string"].decode("latin-1")
-    target = f"/{rest}" + (f"?{raw_query}" if raw_query else "")
-    headers = [(key, value) for key, value in exchange.scope["headers"] if key not in _DROPPED]
+    target = quote(f"/{rest}", safe=_PLAIN_IN_PATHS) + (f"?{raw_query}" if raw_query else "")
+    headers = [
+        (key, value)
+        for key, value in exchange.scope["headers"]
+        if key not in _DROPPED and not key.startswith(b"impersonate-")
+    ]
     client = (exchange.scope.get("client") or ("",))[0]
     if client:
         headers.append((b"x-forwarded-for", str(client).encode()))
     body = await exchange.body()
     try:
-        async with http_request(destination, exchange.method, target, headers, body) as answer:
-            exchange.started = True
+        async with (
+            ended_by_disconnect(exchange),
+            http_request(destination, exchange.method, target, headers, body) as answer,
+        ):
+            exchange.started, exchange.status = True, answer.status
             await exchange.send(
                 {
                     "type": "http.response.start",
