@@ -4,6 +4,7 @@ Source: k8s.io/kubernetes `plugin/pkg/admission/noderestriction`.
 """
 
 from kapi.admission.plugin import AdmissionPlugin, refuse
+from kapi.api.errors import resource_not_found
 from kapi.api.object import Object, labels_of, metadata
 from kapi.auth.interface import ObjectLookup
 from kapi.auth.node_authorizer import node_name_of
@@ -38,6 +39,8 @@ class NodeRestriction(AdmissionPlugin):
         node = node_name_of(request.ctx.user)
         if request.resource.qualified == "nodes":
             self._check_node(request, node)
+        elif request.subresource == "eviction":
+            self._check_eviction(request, node)
         elif request.resource.qualified == "pods":
             self._check_pod(request, node)
         elif request.namespace != "kube-node-lease" or request.name != node:
@@ -79,6 +82,14 @@ class NodeRestriction(AdmissionPlugin):
             request,
             f'node "{node}" can only {verb} pods with spec.nodeName set to itself',
         )
+
+    def _check_eviction(self, request: AdmissionRequest, node: str) -> None:
+        pod = self._lookup.get("pods", request.namespace, request.name)
+        if pod is None:
+            raise resource_not_found("pods", "", request.name)
+        if (pod.get("spec") or {}).get("nodeName") != node:
+            why = f'node "{node}" can only evict pods with spec.nodeName set to itself'
+            raise refuse(request, why)
 
 
 def _changed_labels(new: Object, old: Object) -> set[str]:
