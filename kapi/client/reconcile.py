@@ -143,6 +143,10 @@ class Expectations:
     def expect_deletions(self, owner: str, keys: list[str]) -> None:
         self._expected[owner] = _Expected(0, set(keys))
 
+    def expect(self, owner: str, creations: int, deletions: list[str]) -> None:
+        """For a round that does both."""
+        self._expected[owner] = _Expected(creations, set(deletions))
+
     def creation_seen(self, owner: str, count: int = 1) -> None:
         """Also to be called for a creation that failed: it will never be seen."""
         expected = self._expected.get(owner)

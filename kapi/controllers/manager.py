@@ -14,6 +14,9 @@ from kapi.controllers.cluster_role_aggregation.controller import (
     ClusterRoleAggregationController,
 )
 from kapi.controllers.context import Controller, ControllerContext
+from kapi.controllers.daemonset.controller import EVENT_SOURCE as DAEMON_SET_EVENTS
+from kapi.controllers.daemonset.controller import NAME as DAEMON_SET
+from kapi.controllers.daemonset.controller import DaemonSetController
 from kapi.controllers.deployment.controller import NAME as DEPLOYMENT
 from kapi.controllers.deployment.controller import DeploymentController
 from kapi.controllers.disruption.controller import EVENT_SOURCE as DISRUPTION_EVENTS
@@ -48,6 +51,8 @@ from kapi.controllers.root_ca.controller import NAME as ROOT_CA
 from kapi.controllers.root_ca.controller import RootCaPublisher
 from kapi.controllers.service_account.controller import NAME as SERVICE_ACCOUNT
 from kapi.controllers.service_account.controller import ServiceAccountController
+from kapi.controllers.statefulset.controller import NAME as STATEFUL_SET
+from kapi.controllers.statefulset.controller import StatefulSetController
 from kapi.controllers.storage_protection import controller as storage_protection
 from kapi.controllers.taint_eviction.controller import NAME as TAINT_EVICTION
 from kapi.controllers.taint_eviction.controller import TaintEvictionController
@@ -127,6 +132,8 @@ class ControllerManager:
         yield DeploymentController(self._context(DEPLOYMENT))
         for kind in (REPLICA_SET, REPLICATION_CONTROLLER):
             yield ReplicaSetController(self._context(kind.controller), kind)
+        yield StatefulSetController(self._context(STATEFUL_SET))
+        yield DaemonSetController(self._context(DAEMON_SET, DAEMON_SET_EVENTS))
         yield ServiceAccountController(self._context(SERVICE_ACCOUNT))
         yield ClusterRoleAggregationController(self._context(CLUSTER_ROLE_AGGREGATION))
         if options.ca_pem:

@@ -6,6 +6,7 @@ from typing import Any
 import orjson
 
 from kapi.api.object import Object, annotations_of, labels_of, name_of, owner_reference
+from kapi.controllers.hashes import fnv1a, safe_encode
 
 HASH_LABEL = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -26,8 +27,6 @@ _NOT_COPIED = frozenset(
 )
 _MAX_HISTORY_CHARS = 2000
 _MAX_NAME = 253
-# k8s.io/apimachinery/pkg/util/rand: no vowels, no look-alikes.
-_SAFE = "bcdfghjklmnpqrstvwxz2456789"
 
 
 def template_hash(template: Object, collision_count: int | None) -> str:
@@ -36,16 +35,10 @@ def template_hash(template: Object, collision_count: int | None) -> str:
     The shape is upstream's (FNV-1a, its safe alphabet); the value cannot be, as upstream hashes
     a Go memory dump.
     """
-    value = _fnv1a(orjson.dumps(_comparable(template), option=orjson.OPT_SORT_KEYS))
+    value = fnv1a(orjson.dumps(_comparable(template), option=orjson.OPT_SORT_KEYS))
     if collision_count is not None:
-        value = _fnv1a(collision_count.to_bytes(4, "little") + bytes(4), value)
-    return "".join(_SAFE[ord(digit) % len(_SAFE)] for digit in str(value))
-
-
-def _fnv1a(data: bytes, value: int = 2166136261) -> int:
-    for byte in data:
-        value = ((value ^ byte) * 16777619) & 0xFFFFFFFF
-    return value
+        value = fnv1a(collision_count.to_bytes(4, "little") + bytes(4), value)
+    return safe_encode(value)
 
 
 def _comparable(template: Object) -> Object:

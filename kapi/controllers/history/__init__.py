@@ -1,0 +1,1 @@
+"""ControllerRevisions: the templates that a DaemonSet or StatefulSet has had."""

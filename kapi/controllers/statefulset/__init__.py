@@ -1,0 +1,1 @@
+"""StatefulSets: numbered pods that keep their name and their claims."""
