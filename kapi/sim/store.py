@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from kapi.storage.interface import Event, KeyValue, RangeResult
+from kapi.storage.interface import Event, KeyValue, Progress, RangeResult
 from kapi.storage.memory import MemoryStore
 
 
@@ -52,9 +52,9 @@ class ObservedStore:
         return await self._inner.range(prefix, start=start, limit=limit, revision=revision)
 
     def watch(
-        self, prefix: str, *, from_revision: int
+        self, prefix: str, *, from_revision: int, progress: Progress | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
-        return self._inner.watch(prefix, from_revision=from_revision)
+        return self._inner.watch(prefix, from_revision=from_revision, progress=progress)
 
     async def current_revision(self) -> int:
         return await self._inner.current_revision()

@@ -127,7 +127,8 @@ class CacheState:
         bucket.recent.append(event)
         self._recent.append((event.revision, bucket))
         if len(self._recent) > self._recent_events_max:
-            self.recent_since, oldest = self._recent.popleft()
+            revision, oldest = self._recent.popleft()
+            self.recent_since = max(self.recent_since, revision)
             oldest.recent.popleft()
 
     def recent_after(self, prefix: str, revision: int) -> Events:

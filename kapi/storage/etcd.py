@@ -23,15 +23,59 @@ from kapi.storage.errors import (
     StorageUnavailable,
 )
 from kapi.storage.etcd_client import CALL_SECONDS, EtcdClient, EtcdTls
-from kapi.storage.interface import Event, KeyValue, RangeResult
+from kapi.storage.interface import Event, KeyValue, Progress, RangeResult
 from kapi.storage.keys import prefix_end
 
 COMPACTION_INTERVAL = 300.0
 PAGE_LEN = 500
 """Keys per range call: bounds the size of one answer."""
 
+_EVENT_SECONDS = 0.02
+_PROGRESS_SECONDS = 0.1
+
 # A member cut off from the cluster then ends its watches instead of going quiet.
 _HAS_LEADER = (("hasleader", "true"),)
+
+
+class _Followed:
+    """One watch stream and how far it is known to be: etcd is asked when no event will tell."""
+
+    def __init__(self, call: Any, progress: Progress | None, seen: int) -> None:
+        self.call = call
+        self.seen = seen
+        self.closed = False
+        self._progress = progress
+        self._expected = 0
+        self._asking = False
+
+    def expect(self, revision: int) -> bool:
+        """Somebody wants the stream to get there; True if `ask_for_progress` is needed for it."""
+        self._expected = max(self._expected, revision)
+        needed = self.seen < self._expected and not self._asking
+        self._asking = self._asking or needed
+        return needed
+
+    async def ask_for_progress(self) -> None:
+        """Ask until the stream is there; etcd does not answer while its watch is catching up."""
+        request = rpc.WatchRequest(progress_request=rpc.WatchProgressRequest())
+        try:
+            # The event is usually on its way already.
+            await env.sleep(_EVENT_SECONDS)
+            while self.seen < self._expected and not self.closed:
+                await self.call.write(request)
+                await env.sleep(_PROGRESS_SECONDS)
+        except (rpc.AioRpcError, asyncio.InvalidStateError):
+            # The stream has ended, which its reader is told too.
+            return
+        finally:
+            self._asking = False
+
+    def progressed(self, revision: int) -> None:
+        """etcd's word that every event up to `revision` has been sent."""
+        if revision > self.seen:
+            self.seen = revision
+            if self._progress is not None:
+                self._progress(revision)
 
 
 class EtcdStore:
@@ -41,6 +85,7 @@ class EtcdStore:
         self._client = client
         self._prefix = prefix
         self._tasks = env.TaskScope()
+        self._followed: set[_Followed] = set()
 
     @classmethod
     async def open(
@@ -103,13 +148,18 @@ class EtcdStore:
             first = answer.kvs[-1].key + b"\0"
 
     def watch(
-        self, prefix: str, *, from_revision: int
+        self, prefix: str, *, from_revision: int, progress: Progress | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
-        return self._watch(prefix, max(from_revision, 1))
+        return self._watch(prefix, max(from_revision, 1), progress)
 
     async def current_revision(self) -> int:
+        """The revision of the whole etcd: others may write to it, outside of the prefix too."""
         request = rpc.RangeRequest(key=self._key("\0"), count_only=True)
-        return int((await self._range(request)).header.revision)
+        revision = int((await self._range(request)).header.revision)
+        for stream in self._followed:
+            if stream.expect(revision):
+                self._tasks.spawn(stream.ask_for_progress(), "etcd watch progress")
+        return revision
 
     async def compact(self, revision: int) -> None:
         current = await self.current_revision()
@@ -170,15 +220,20 @@ class EtcdStore:
 
     @asynccontextmanager
     async def _watch(
-        self, prefix: str, from_revision: int
+        self, prefix: str, from_revision: int, progress: Progress | None
     ) -> AsyncIterator[AsyncIterator[list[Event]]]:
         call = rpc.WatchStub(self._client.channel()).Watch(metadata=_HAS_LEADER)
+        stream = _Followed(call, progress, seen=from_revision - 1)
         try:
             with self._client.watch_errors(from_revision):
                 await self._start_watch(call, prefix, from_revision)
-            async with aclosing(self._batches(call, from_revision)) as batches:
+            if progress is not None:
+                self._followed.add(stream)
+            async with aclosing(self._batches(stream, from_revision)) as batches:
                 yield batches
         finally:
+            self._followed.discard(stream)
+            stream.closed = True
             call.cancel()
 
     async def _start_watch(self, call: Any, prefix: str, from_revision: int) -> None:
@@ -206,10 +261,12 @@ class EtcdStore:
         except FutureRevision:
             return
 
-    async def _batches(self, call: Any, from_revision: int) -> AsyncGenerator[list[Event], None]:
+    async def _batches(
+        self, stream: "_Followed", from_revision: int
+    ) -> AsyncGenerator[list[Event], None]:
         while True:
             with self._client.watch_errors(from_revision):
-                answer = await call.read()
+                answer = await stream.call.read()
             if not answer:
                 raise StorageUnavailable("etcd: the watch ended")
             if answer.compact_revision:
@@ -217,7 +274,11 @@ class EtcdStore:
             if answer.canceled:
                 raise StorageUnavailable(f"etcd: the watch was cancelled: {answer.cancel_reason}")
             if answer.events:
-                yield [self._event(event) for event in answer.events]
+                batch = [self._event(event) for event in answer.events]
+                stream.seen = batch[-1].revision
+                yield batch
+            else:
+                stream.progressed(int(answer.header.revision))
 
     def _event(self, event: Any) -> Event:
         kv, previous = event.kv, event.prev_kv

@@ -1,6 +1,6 @@
 """The contract every backend meets; `tests/contract/storage.py` is its executable form."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -47,6 +47,10 @@ class Event:
         return not self.is_delete and self.previous is None
 
 
+Progress = Callable[[int], None]
+"""Told a revision: every event under the prefix up to it has been given."""
+
+
 class Store(Protocol):
     """A revisioned key-value log.
 
@@ -81,12 +85,15 @@ class Store(Protocol):
         """
 
     def watch(
-        self, prefix: str, *, from_revision: int
+        self, prefix: str, *, from_revision: int, progress: Progress | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         """Every write under the prefix with a revision >= `from_revision`, in order, in batches.
 
         A batch never splits a revision. Entering raises Compacted; iterating may raise
         WatchLagged or StorageUnavailable.
+
+        A store that others write to as well calls `progress` between two batches when
+        `current_revision` has told a revision that no event under the prefix will ever reach.
         """
 
     async def current_revision(self) -> int:

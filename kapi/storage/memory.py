@@ -26,7 +26,7 @@ from kapi.storage.errors import (
     RevisionConflict,
     StorageUnavailable,
 )
-from kapi.storage.interface import Event, KeyValue, RangeResult
+from kapi.storage.interface import Event, KeyValue, Progress, RangeResult
 from kapi.storage.keys import prefix_end
 
 FIRST_REVISION = 1
@@ -80,7 +80,7 @@ class MemoryStore:
         return RangeResult(items, at, len(found) - len(items))
 
     def watch(
-        self, prefix: str, *, from_revision: int
+        self, prefix: str, *, from_revision: int, progress: Progress | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         return self._watch(prefix, max(from_revision, FIRST_REVISION))
 

@@ -16,7 +16,7 @@ from kapi import env
 from kapi.storage import sqlite_log
 from kapi.storage.broadcast import Broadcaster
 from kapi.storage.errors import StorageError, StorageUnavailable
-from kapi.storage.interface import Event, KeyValue, RangeResult
+from kapi.storage.interface import Event, KeyValue, Progress, RangeResult
 from kapi.storage.sqlite_log import FIRST_REVISION, Write
 from kapi.storage.sqlite_writer import Compact, GroupCommitWriter
 
@@ -90,7 +90,7 @@ class SqliteStore:
         return result
 
     def watch(
-        self, prefix: str, *, from_revision: int
+        self, prefix: str, *, from_revision: int, progress: Progress | None = None
     ) -> AbstractAsyncContextManager[AsyncIterator[list[Event]]]:
         return self._watch(prefix, max(from_revision, FIRST_REVISION))
 

@@ -217,7 +217,9 @@ class WatchCache:
         while True:
             try:
                 start = self._revision + 1
-                async with self._store.watch(self._prefix, from_revision=start) as batches:
+                async with self._store.watch(
+                    self._prefix, from_revision=start, progress=self._progressed
+                ) as batches:
                     async for batch in batches:
                         self._apply(batch)
                         failures = 0
@@ -260,6 +262,9 @@ class WatchCache:
             self._advance(revision)
         else:
             self._dispatch(self._differences(items, revision), revision)
+            # What came and went in between is not among the events: whoever saw it elsewhere
+            # (another API server) and resumes here must be sent to the store's history.
+            self._state.recent_since = revision
 
     def _differences(self, items: Items, revision: int) -> Events:
         """Apply a fresh list; the events that lead there from the state before, in order.
@@ -289,6 +294,11 @@ class WatchCache:
                 found.append(self._state.put(event.key, event.value, event.revision))
         if batch:
             self._dispatch([event for event in found if event is not None], batch[-1].revision)
+
+    def _progressed(self, revision: int) -> None:
+        """The store's word that nothing happened under the prefix since the last batch."""
+        if revision > self._revision:
+            self._advance(revision)
 
     def _delete(self, key: str, revision: int) -> CacheEvent | None:
         self._decoded.drop(key)

@@ -9,7 +9,7 @@ import pytest
 
 from kapi.api.object import Object, labels_of
 from kapi.storage import codec
-from kapi.storage.errors import StorageUnavailable, WatchLagged
+from kapi.storage.errors import Compacted, StorageUnavailable, WatchLagged
 from kapi.storage.etcd import EtcdStore
 from kapi.storage.memory import MemoryStore
 from kapi.storage.watch_cache import WatchCache
@@ -213,6 +213,51 @@ async def test_after_compaction_the_differences_become_events() -> None:
     expected = (await store.range("/registry/")).items
     assert [e.revision for e in cache.list("/registry/")] == [i.revision for i in expected]
     await cache.stop()
+
+
+async def test_what_came_and_went_while_the_store_was_away_is_not_hidden() -> None:
+    """Another API server may have shown it: its clients resume here and must list again."""
+    store = Forgetful()
+    cache = WatchCache(store, recent_events_max=6)
+    for name in "abc":
+        await store.create(f"/registry/pods/ns/{name}", pod(name))
+    await cache.start()
+    await put(store, cache, "a", pod("a", "Running"))
+    await store.cut()
+    born = await store.create("/registry/pods/ns/d", pod("d"))
+    await store.delete("/registry/pods/ns/d", born)
+    last = await store.create("/registry/pods/ns/e", pod("e"))
+    await store.compact(last)
+    store.mend()
+    await cache.wait_for(last, 10)
+    for number in range(7):
+        watcher = cache.watch("/registry/pods/", since=born)
+        with pytest.raises(Compacted):
+            await watcher.next(5)
+        watcher.close()
+        await put(store, cache, f"later-{number}", pod("later"))
+    await cache.stop()
+
+
+async def test_an_etcd_that_others_write_to_does_not_stall_reads(tmp_path: Path) -> None:
+    with running_etcd(tmp_path) as etcd:
+        ours = await EtcdStore.open(etcd.endpoint, prefix="/ours")
+        theirs = await EtcdStore.open(etcd.endpoint, prefix="/theirs")
+        cache = WatchCache(ours)
+        await cache.start()
+        await ours.create("/registry/pods/ns/a", pod("a"))
+        for number in range(3):
+            written = await theirs.create(f"/registry/pods/ns/{number}", pod("x"))
+            revision = await ours.current_revision()
+            assert revision == written
+            await cache.wait_for(revision, 3)
+        watcher = cache.watch("/registry/", since=cache.revision)
+        await ours.create("/registry/pods/ns/b", pod("b"))
+        assert [event.key for event in await watcher.next(5)] == ["/registry/pods/ns/b"]
+        watcher.close()
+        await cache.stop()
+        await ours.close()
+        await theirs.close()
 
 
 async def test_an_etcd_that_goes_away_is_an_error_and_its_return_is_noticed(
