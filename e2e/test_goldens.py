@@ -24,8 +24,6 @@ _LEFT_OUT = {
     "crd-*": "CustomResourceDefinition",
     "limitrange-*": "LimitRange",
     "quota-*": "ResourceQuota",
-    "eviction*": "evictions and PodDisruptionBudget",
-    "pdb-*": "PodDisruptionBudget",
     "rbac-*": "Role, ClusterRole and their bindings",
     "authz-missing-role": "Role and RoleBinding",
     "authz-role-grants": "Role and RoleBinding",
