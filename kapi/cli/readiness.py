@@ -87,7 +87,8 @@ class Readiness:
         return {
             name_of(lease)
             for lease in leases
-            if env.parse_time(lease["spec"]["renewTime"]) >= self._started
+            if (renewed := (lease.get("spec") or {}).get("renewTime"))
+            and env.parse_time(renewed) >= self._started
         }
 
     async def _pause(self) -> None:

@@ -55,11 +55,6 @@ def by_namespace(obj: Object) -> Iterable[str]:
     return (namespace_of(obj),)
 
 
-def by_owner(obj: Object) -> Iterable[str]:
-    """Index values: the uid of every owner."""
-    return [ref.get("uid", "") for ref in obj["metadata"].get("ownerReferences") or ()]
-
-
 class Informer:
     """Keeps `get`, `list` and `by_index` current while `run` runs.
 
@@ -91,8 +86,8 @@ class Informer:
             if value
         }
         self._objects: dict[str, Object] = {}
-        self._indexers: dict[str, IndexFunction] = {"namespace": by_namespace, "owner": by_owner}
-        self._indexes: dict[str, dict[str, dict[str, Object]]] = {"namespace": {}, "owner": {}}
+        self._indexers: dict[str, IndexFunction] = {"namespace": by_namespace}
+        self._indexes: dict[str, dict[str, dict[str, Object]]] = {"namespace": {}}
         self._handlers: list[Handler] = []
         self._synced = asyncio.Event()
         self._revision = ""
@@ -112,9 +107,6 @@ class Informer:
 
     def in_namespace(self, namespace: str) -> Iterator[Object]:
         return self.by_index("namespace", namespace)
-
-    def owned_by(self, uid: str) -> Iterator[Object]:
-        return self.by_index("owner", uid)
 
     def __len__(self) -> int:
         return len(self._objects)

@@ -172,7 +172,10 @@ class DnsServer:
     ) -> None:
         self._connections += 1
         try:
-            while self._connections <= _CONNECTIONS_MAX:
+            if self._connections > _CONNECTIONS_MAX:
+                # Who came before goes on being served.
+                return
+            while True:
                 async with asyncio.timeout(_TCP_IDLE_SECONDS):
                     length = int.from_bytes(await reader.readexactly(2), "big")
                     data = await reader.readexactly(length)

@@ -8,12 +8,14 @@ import asyncio
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import h11
 
 _BODY_MAX = 10 * 1024
 _REDIRECTS_MAX = 10
+# What is escaped already stays so.
+_PATH_SAFE = "/%:@!$&'()*+,;=~"
 _REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -85,6 +87,9 @@ async def _once(url: str, headers: Sequence[tuple[str, str]]) -> tuple[int, str,
     except (h11.RemoteProtocolError, ConnectionError) as error:
         text = "EOF" if isinstance(error, ConnectionError) else f"malformed HTTP response: {error}"
         raise HttpFailure(f'Get "{url}": {text}') from error
+    except h11.LocalProtocolError as error:
+        # A header of the pod's author that cannot be sent.
+        raise HttpFailure(f'Get "{url}": net/http: invalid request: {error}') from error
     finally:
         writer.close()
 
@@ -96,7 +101,9 @@ async def _converse(
     headers: Sequence[tuple[str, str]],
 ) -> tuple[int, str, str]:
     parts = urlsplit(url)
-    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    target = quote(parts.path or "/", safe=_PATH_SAFE)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_PATH_SAFE + "?")
     sent = list(headers)
     if not any(name.lower() == "host" for name, _ in sent):
         sent.append(("Host", parts.netloc))

@@ -28,11 +28,6 @@ class PodView:
     def ips(self) -> tuple[str, ...]:
         return self.sandboxes[0].ips if self.sandboxes else ()
 
-    def anything_running(self) -> bool:
-        return any(sandbox.running for sandbox in self.sandboxes) or any(
-            container.state == "running" for container in self.containers()
-        )
-
 
 def pod_view(sandboxes: Iterable[Sandbox]) -> PodView:
     """Group what the runtime listed for one pod."""

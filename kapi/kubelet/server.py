@@ -171,13 +171,16 @@ class KubeletServer:
     async def _logs(self, request: Request) -> Response:
         query = request.query_params
         target = await self._target(request, previous=query.get("previous") == "true")
-        options = LogOptions(
-            follow=query.get("follow") == "true",
-            tail_lines=int(query["tailLines"]) if "tailLines" in query else None,
-            since=_since(query.get("sinceSeconds"), query.get("sinceTime")),
-            timestamps=query.get("timestamps") == "true",
-            limit_bytes=int(query["limitBytes"]) if "limitBytes" in query else None,
-        )
+        try:
+            options = LogOptions(
+                follow=query.get("follow") == "true",
+                tail_lines=int(query["tailLines"]) if "tailLines" in query else None,
+                since=_since(query.get("sinceSeconds"), query.get("sinceTime")),
+                timestamps=query.get("timestamps") == "true",
+                limit_bytes=int(query["limitBytes"]) if "limitBytes" in query else None,
+            )
+        except ValueError:
+            raise BadRequest('{"message": "Unable to decode query."}') from None
         pieces = target.runtime.logs(target.container.id, options)
         return StreamingResponse(_safely(pieces), media_type="text/plain")
 

@@ -30,7 +30,7 @@ class KubeletAccess:
 
     def __init__(self, client: Client, node_name: str) -> None:
         self._client, self._node_name = client, node_name
-        self._allowed: dict[tuple[str, str, str], float] = {}
+        self._allowed: dict[tuple[str, tuple[str, ...], str, str], float] = {}
 
     async def check(self, connection: HTTPConnection, subresource: str) -> None:
         """Raises Unauthorized or Forbidden."""
@@ -40,7 +40,8 @@ class KubeletAccess:
         if GROUP_MASTERS in user.groups:
             return
         verb = _VERBS.get(connection.scope.get("method", "GET"), "")
-        key = (user.name, verb, subresource)
+        # The groups count as much as the name: two credentials may share a name.
+        key = (user.name, user.groups, verb, subresource)
         if self._allowed.get(key, 0.0) > env.monotonic():
             return
         if not await self._may(user, verb, subresource):

@@ -79,15 +79,31 @@ async def _from_client(websocket: WebSocket, stream: Stream) -> None:
         data = message.get("bytes")
         if not data:
             continue
-        channel, payload = data[0], data[1:]
-        if channel == _STDIN and payload:
-            await stream.write(payload)
-        elif channel == _RESIZE:
-            size = orjson.loads(payload)
-            if size.get("Width") and size.get("Height"):
-                await stream.resize(int(size["Width"]), int(size["Height"]))
-        elif channel == _CLOSE and payload[:1] == bytes([_STDIN]):
-            await stream.close_stdin()
+        try:
+            await _pass_on(stream, data[0], data[1:])
+        except (OSError, RuntimeFailure) as error:
+            # A process that has ended takes nothing more; its last words are still to be sent.
+            _log.debug("the input of an exec was not taken: %s", error)
+
+
+async def _pass_on(stream: Stream, channel: int, payload: bytes) -> None:
+    if channel == _STDIN and payload:
+        await stream.write(payload)
+    elif channel == _RESIZE:
+        width, height = _terminal_size(payload)
+        if width and height:
+            await stream.resize(width, height)
+    elif channel == _CLOSE and payload[:1] == bytes([_STDIN]):
+        await stream.close_stdin()
+
+
+def _terminal_size(payload: bytes) -> tuple[int, int]:
+    """Width and height, zero for what makes no sense."""
+    try:
+        size = orjson.loads(payload)
+        return int(size.get("Width") or 0), int(size.get("Height") or 0)
+    except (ValueError, TypeError, AttributeError):
+        return 0, 0
 
 
 async def _to_client(websocket: WebSocket, stream: Stream, output: tuple[int, ...]) -> None:

@@ -113,13 +113,14 @@ class SpdyPortForward:
                 )
         except (OSError, RuntimeFailure) as failure:
             error = f"error forwarding port {forward.port} to pod: {failure}".encode()
+        self._by_stream.pop(forward.data_stream, None)
+        self._by_stream.pop(forward.error_stream, None)
+        discard(forward.received)
         if error:
             await self._send(self._writer.data(forward.error_stream, error))
         await self._send(self._writer.data(forward.data_stream, b"", fin=True))
         # kubectl waits for the error stream's end; empty means all went well.
         await self._send(self._writer.data(forward.error_stream, b"", fin=True))
-        self._by_stream.pop(forward.data_stream, None)
-        self._by_stream.pop(forward.error_stream, None)
 
 
 async def copy_both(
@@ -130,8 +131,14 @@ async def copy_both(
     """Copy until the backend has closed; an empty piece received ends the other direction."""
 
     async def upward() -> None:
-        while data := await received.get():
-            await backend.write(data)
+        try:
+            while data := await received.get():
+                await backend.write(data)
+        except OSError as error:
+            _log.debug("the backend of a port-forward takes no more: %s", error)
+            # Whoever fills the queue serves other connections as well and must not wait for ever.
+            while await received.get():
+                pass
 
     up = env.spawn(upward(), "port-forward-up")
     try:
@@ -142,6 +149,12 @@ async def copy_both(
         await asyncio.gather(up, return_exceptions=True)
 
 
+def discard(received: "asyncio.Queue[bytes]") -> None:
+    """Nobody reads this queue any more: let go of who waits for room in it."""
+    while not received.empty():
+        received.get_nowait()
+
+
 class ChannelPortForward:
     """Serves one WebSocket with two channels per port: 2i carries data, 2i+1 errors."""
 
@@ -150,22 +163,25 @@ class ChannelPortForward:
     ) -> None:
         self._websocket, self._runtime, self._sandbox_id = websocket, runtime, sandbox_id
         self._ports = ports
+        self._open: dict[int, asyncio.Queue[bytes]] = {}
+        """By data channel, for as long as the backend's connection lasts."""
         self._tasks = env.TaskScope()
 
     async def run(self) -> None:
-        queues = [asyncio.Queue[bytes](_QUEUE_PIECES) for _ in self._ports]
         for index, port in enumerate(self._ports):
             for channel in (2 * index, 2 * index + 1):
                 await self._send(channel, struct.pack("<H", port))
-            self._tasks.spawn(self._forward(index, port, queues[index]), f"port-forward {port}")
+            queue = self._open[2 * index] = asyncio.Queue[bytes](_QUEUE_PIECES)
+            self._tasks.spawn(self._forward(index, port, queue), f"port-forward {port}")
         try:
             while True:
                 message = await self._websocket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
                 data = message.get("bytes") or b""
-                if len(data) > 1 and data[0] % 2 == 0 and data[0] // 2 < len(queues):
-                    await queues[data[0] // 2].put(data[1:])
+                received = self._open.get(data[0]) if len(data) > 1 else None
+                if received is not None:
+                    await received.put(data[1:])
         except WebSocketDisconnect:
             return
         finally:
@@ -181,3 +197,6 @@ class ChannelPortForward:
         except (OSError, RuntimeFailure) as failure:
             text = f"error forwarding port {port} to pod: {failure}"
             await self._send(2 * index + 1, text.encode())
+        finally:
+            self._open.pop(2 * index, None)
+            discard(received)

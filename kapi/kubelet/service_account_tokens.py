@@ -5,7 +5,7 @@ the token is older than a day, with up to ten seconds of jitter; while renewal f
 token goes on being used.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from kapi import env
@@ -15,6 +15,7 @@ from kapi.client.client import SERVICE_ACCOUNTS, Client
 
 _DAY = timedelta(hours=24)
 _JITTER_SECONDS = 10.0
+_RETRY_SECONDS = 10.0
 DEFAULT_EXPIRATION_SECONDS = 3600
 
 
@@ -42,11 +43,15 @@ class ServiceAccountTokens:
         seconds = int(source.get("expirationSeconds") or DEFAULT_EXPIRATION_SECONDS)
         key = (audience, seconds)
         held, now = self._tokens.get(key), env.now()
-        if held is not None and now < held.renew:
+        if held is not None and now < min(held.renew, held.expires):
             return held.text
         try:
             self._tokens[key] = await self._request(pod, audience, seconds)
         except (ApiError, ConnectionError) as error:
+            if held is not None:
+                # Not at once again: whoever asks comes back when `next_renewal` says so.
+                again = now + timedelta(seconds=_RETRY_SECONDS)
+                self._tokens[key] = replace(held, renew=again)
             if held is not None and now < held.expires:
                 return held.text
             name = pod["spec"].get("serviceAccountName") or "default"

@@ -14,6 +14,7 @@ _VERSION = 3
 _SYN_STREAM, _SYN_REPLY, _RST_STREAM, _SETTINGS, _PING, _GOAWAY = 1, 2, 3, 4, 6, 7
 _FLAG_FIN = 1
 _MAX_FRAME = 16 * 1024 * 1024
+_MAX_HEADERS = 64 * 1024
 
 _WORDS = (
     "options head post put delete trace accept accept-charset accept-encoding accept-language "
@@ -142,9 +143,11 @@ class FrameReader:
 
     def _headers(self, block: bytes) -> dict[str, str]:
         try:
-            plain = self._inflate.decompress(block)
+            plain = self._inflate.decompress(block, _MAX_HEADERS)
         except zlib.error as error:
             raise SpdyError(f"bad header block: {error}") from error
+        if self._inflate.unconsumed_tail:
+            raise SpdyError(f"headers of more than {_MAX_HEADERS} bytes")
         (count,) = struct.unpack_from(">I", plain)
         at = 4
         texts = []

@@ -11,7 +11,6 @@ from kapi.scheduler.resources import CPU, amount, pod_requests
 from kapi.sim.store import Write
 
 PODS_PREFIX = "/registry/pods/"
-NODES_PREFIX = "/registry/nodes/"
 
 
 class InvariantBroken(AssertionError):

@@ -62,8 +62,10 @@ class Script:
             await asyncio.Event().wait()
 
 
-async def follow(script, until):
+async def follow(script, until, **indexes):
     informer = Informer(Client(InProcessTransport(script, UserInfo("t"))), PODS)
+    for name, function in indexes.items():
+        informer.add_index(name, function)
     seen = []
     informer.add_handler(
         lambda o: seen.append(("add", o["metadata"]["name"])),
@@ -202,8 +204,12 @@ async def test_indexes_follow_changes():
             line("MODIFIED", pod("b", 5, **owner)),
         ]
     )
-    informer, _ = await follow(script, lambda i, s: i.revision == "5")
-    assert [o["metadata"]["name"] for o in informer.owned_by("o1")] == ["b"]
+
+    def owners(obj):
+        return [owner["uid"] for owner in obj["metadata"].get("ownerReferences") or ()]
+
+    informer, _ = await follow(script, lambda i, s: i.revision == "5", owner=owners)
+    assert [o["metadata"]["name"] for o in informer.by_index("owner", "o1")] == ["b"]
     assert len(list(informer.in_namespace("default"))) == 2
     informer.add_index("revision", lambda o: [o["metadata"]["resourceVersion"]])
     assert [o["metadata"]["name"] for o in informer.by_index("revision", "4")] == ["a"]

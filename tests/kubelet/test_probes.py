@@ -87,6 +87,16 @@ async def test_redirects_stay_at_home() -> None:
     assert loop.text.endswith("stopped after 10 redirects")
 
 
+async def test_what_cannot_be_sent_as_it_is_does_not_end_the_probing() -> None:
+    spec = {"path": "/a b%20c", "port": "web"}
+    spaced = await probed({"httpGet": spec}, {"/a%20b%20c": answer(200, "body")})
+    assert spaced == Verdict("success", "body")
+    headers = [{"name": "X", "value": "two\nlines"}]
+    broken = await probed({"httpGet": {**spec, "httpHeaders": headers}})
+    assert broken.result == "failure"
+    assert "invalid request" in broken.text
+
+
 async def test_silence_and_refusal_are_worded_as_go_does() -> None:
     async with http_server({"/": b"hang"}) as (port, _):
         with pytest.raises(HttpFailure, match="exceeded while awaiting headers"):

@@ -21,10 +21,6 @@ class RuntimeUnavailable(RuntimeFailure):
     """The engine does not answer."""
 
 
-class ImageNotPresent(RuntimeFailure):
-    """The image is not in the node's store."""
-
-
 class ImagePullFailed(RuntimeFailure):
     """The registry refused or could not be reached."""
 

@@ -1,5 +1,6 @@
 """All volumes of one pod: set up, kept current, taken down."""
 
+import logging
 import os
 import shutil
 from collections.abc import Awaitable, Callable, Mapping
@@ -25,6 +26,7 @@ from kapi.kubelet.volumes.payloads import (
     volume_payload,
 )
 
+_log = logging.getLogger(__name__)
 _CLAIMS = ResourceRef("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 _VOLUMES = ResourceRef("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 _PAYLOAD_KINDS = {
@@ -99,7 +101,10 @@ class PodVolumes:
                 self.mounted[volume["name"]] = await self._ensure_one(pod, volume, allocatable)
             except (VolumeFailure, TokenFailure, CacheNotSynced, InvalidPath, OSError) as error:
                 text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
-                if volume["name"] not in self.mounted:
+                if volume["name"] in self.mounted:
+                    # The pod goes on with what it has.
+                    _log.warning("volume %s of pod %s: %s", volume["name"], name_of(pod), text)
+                else:
                     failures.append(FailedVolume(volume["name"], text))
         if failures:
             raise MountFailure(tuple(failures))
