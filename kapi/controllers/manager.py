@@ -14,6 +14,8 @@ from kapi.controllers.cluster_role_aggregation.controller import (
     ClusterRoleAggregationController,
 )
 from kapi.controllers.context import Controller, ControllerContext
+from kapi.controllers.cronjob.controller import NAME as CRON_JOB
+from kapi.controllers.cronjob.controller import CronJobController
 from kapi.controllers.daemonset.controller import EVENT_SOURCE as DAEMON_SET_EVENTS
 from kapi.controllers.daemonset.controller import NAME as DAEMON_SET
 from kapi.controllers.daemonset.controller import DaemonSetController
@@ -30,6 +32,9 @@ from kapi.controllers.endpointslice.mirroring import NAME as MIRRORING
 from kapi.controllers.endpointslice.mirroring import EndpointSliceMirroringController
 from kapi.controllers.garbage_collector.controller import NAME as GARBAGE_COLLECTOR
 from kapi.controllers.garbage_collector.controller import GarbageCollector
+from kapi.controllers.job.controller import NAME as JOB
+from kapi.controllers.job.controller import JobController
+from kapi.controllers.job.orphans import OrphanPods
 from kapi.controllers.namespace.controller import NAME as NAMESPACE
 from kapi.controllers.namespace.controller import NamespaceController
 from kapi.controllers.node_ipam.controller import NodeIpamController
@@ -56,6 +61,8 @@ from kapi.controllers.statefulset.controller import StatefulSetController
 from kapi.controllers.storage_protection import controller as storage_protection
 from kapi.controllers.taint_eviction.controller import NAME as TAINT_EVICTION
 from kapi.controllers.taint_eviction.controller import TaintEvictionController
+from kapi.controllers.ttl_after_finished.controller import NAME as TTL_AFTER_FINISHED
+from kapi.controllers.ttl_after_finished.controller import TtlAfterFinishedController
 
 MANAGER = "kube-controller-manager"
 
@@ -134,6 +141,11 @@ class ControllerManager:
             yield ReplicaSetController(self._context(kind.controller), kind)
         yield StatefulSetController(self._context(STATEFUL_SET))
         yield DaemonSetController(self._context(DAEMON_SET, DAEMON_SET_EVENTS))
+        job = self._context(JOB)
+        yield JobController(job)
+        yield OrphanPods(job)
+        yield CronJobController(self._context(CRON_JOB))
+        yield TtlAfterFinishedController(self._context(TTL_AFTER_FINISHED))
         yield ServiceAccountController(self._context(SERVICE_ACCOUNT))
         yield ClusterRoleAggregationController(self._context(CLUSTER_ROLE_AGGREGATION))
         if options.ca_pem:

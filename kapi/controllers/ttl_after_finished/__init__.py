@@ -1,0 +1,1 @@
+"""Deletes finished Jobs once their ttlSecondsAfterFinished have passed."""
