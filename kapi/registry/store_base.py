@@ -5,6 +5,7 @@ no kind: whatever differs is asked of the strategy. Source of the order: k8s.io/
 `pkg/registry/generic/registry/store.go` and `pkg/registry/rest`.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -178,7 +179,7 @@ class StoreBase:
             data = self._encode(obj)
             revision = await self.backing.store.create(key, data)
         except BaseException as error:
-            await _give_back(allocation)
+            await _give_back(allocation, error)
             if isinstance(error, KeyExists):
                 raise self._exists(key, name) from error
             if isinstance(error, StorageError):
@@ -278,8 +279,8 @@ class StoreBase:
                 metadata(new)["resourceVersion"] = metadata(old)["resourceVersion"]
                 return Written(new, orjson.dumps(new))
             written = await self._write_update(current, new, old)
-        except BaseException:
-            await _give_back(allocation)
+        except BaseException as error:
+            await _give_back(allocation, error)
             raise
         await _keep(allocation)
         return written
@@ -382,6 +383,11 @@ async def _keep(allocation: Allocation | None) -> None:
         await allocation.commit()
 
 
-async def _give_back(allocation: Allocation | None) -> None:
-    if allocation is not None:
+async def _give_back(allocation: Allocation | None, error: BaseException) -> None:
+    """Revert what a failed write had reserved, unless the write may have happened after all.
+
+    Then its values are in use; should it not have happened, the reservations have no owner.
+    """
+    unknown = isinstance(error, StorageUnavailable | asyncio.CancelledError)
+    if allocation is not None and not unknown:
         await allocation.revert()
