@@ -31,9 +31,8 @@ class NodeRestriction(AdmissionPlugin):
         self._lookup = lookup
 
     def handles(self, request: AdmissionRequest) -> bool:
-        if request.resource.qualified not in ("nodes", "pods", "leases.coordination.k8s.io"):
-            return False
-        return bool(node_name_of(request.ctx.user))
+        known = ("nodes", "pods", "leases.coordination.k8s.io", "serviceaccounts")
+        return request.resource.qualified in known and bool(node_name_of(request.ctx.user))
 
     async def validate(self, request: AdmissionRequest) -> None:
         node = node_name_of(request.ctx.user)
@@ -43,6 +42,9 @@ class NodeRestriction(AdmissionPlugin):
             self._check_eviction(request, node)
         elif request.resource.qualified == "pods":
             self._check_pod(request, node)
+        elif request.resource.qualified == "serviceaccounts":
+            if request.subresource == "token":
+                self._check_token(request, node)
         elif request.namespace != "kube-node-lease" or request.name != node:
             raise refuse(request, f"node {node!r} can only access node lease with the same name")
 
@@ -90,6 +92,21 @@ class NodeRestriction(AdmissionPlugin):
         if (pod.get("spec") or {}).get("nodeName") != node:
             why = f'node "{node}" can only evict pods with spec.nodeName set to itself'
             raise refuse(request, why)
+
+    def _check_token(self, request: AdmissionRequest, node: str) -> None:
+        """A node gets tokens for the pods it runs, each bound to its pod, and no others."""
+        spec = (request.obj or {}).get("spec") or {}
+        bound = spec.get("boundObjectRef") or {}
+        name = str(bound.get("name") or "")
+        if bound.get("apiVersion") != "v1" or bound.get("kind") != "Pod" or not name:
+            raise refuse(request, "node requested token not bound to a pod")
+        if not bound.get("uid"):
+            raise refuse(request, "node requested token with a pod binding without a uid")
+        pod = self._lookup.get("pods", request.namespace, name)
+        if pod is None:
+            raise resource_not_found("pods", "", name)
+        if (pod.get("spec") or {}).get("nodeName") != node:
+            raise refuse(request, "node requested token bound to a pod scheduled on another node")
 
 
 def _changed_labels(new: Object, old: Object) -> set[str]:

@@ -101,7 +101,8 @@ class StaticTokenAuthenticator:
         return cls(users)
 
     async def authenticate(self, credentials: Credentials) -> UserInfo | None:
-        if credentials.bearer_token is None:
+        if credentials.bearer_token is None or credentials.audiences:
+            # These tokens know no audience: they are good for this API and nothing else.
             return None
         return self._users.get(credentials.bearer_token)
 

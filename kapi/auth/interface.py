@@ -1,6 +1,6 @@
 """The seams between auth and the server."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,10 +38,14 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """What a connection and its headers offer as proof: DER of the client certificate, token."""
+    """What a connection and its headers offer as proof: DER of the client certificate, token.
+
+    `audiences` are those of which the token must be good for one; none stands for this API's own.
+    """
 
     client_certificate: bytes | None = None
     bearer_token: str | None = None
+    audiences: tuple[str, ...] = ()
 
 
 class Authenticator(Protocol):
@@ -66,6 +70,3 @@ class ObjectLookup(Protocol):
 
     def version(self, resource: str) -> int:
         """A number that changes with every write to the resource: equal means nothing changed."""
-
-
-ExtraValues = Mapping[str, tuple[str, ...]]

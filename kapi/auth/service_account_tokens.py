@@ -163,7 +163,7 @@ class ServiceAccountTokenAuthenticator:
         token = credentials.bearer_token
         if token is None:
             return None
-        return self.user_of(token, self._issuer.audiences)
+        return self.user_of(token, credentials.audiences or self._issuer.audiences)
 
     def user_of(self, token: str, audiences: Sequence[str]) -> UserInfo | None:
         """The token's user, None if it is not from this issuer.

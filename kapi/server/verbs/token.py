@@ -11,6 +11,8 @@ from kapi.api import errors
 from kapi.api.object import Object, metadata, uid_of
 from kapi.api.patch.apply import track_update
 from kapi.api.schema import kind_schema
+from kapi.registry.admission import AdmissionRequest
+from kapi.registry.strategy import RequestContext
 from kapi.server.call import Call
 from kapi.server.decoding import read_object
 
@@ -53,6 +55,7 @@ async def create_token(call: Call) -> None:
         raise errors.object_invalid(
             "TokenRequest", "authentication.k8s.io", metadata(request).get("name", ""), problems
         )
+    await _admit(call, ctx, request)
     bound = _bound_object(call, spec["boundObjectRef"])
     node = _node_of(call, bound)
     meta = metadata(request)
@@ -82,6 +85,14 @@ async def create_token(call: Call) -> None:
         "expirationTimestamp": issued.expiration_timestamp,
     }
     await exchange.respond(201, orjson.dumps(request))
+
+
+async def _admit(call: Call, ctx: RequestContext, request: Object) -> None:
+    """The plugins' judgement: a node, say, may not ask for just any token."""
+    admission = AdmissionRequest(
+        "CREATE", call.resource, "token", call.namespace, call.name, request, None, ctx
+    )
+    await call.api.backing.admission.validate(admission)
 
 
 def _check_metadata(call: Call, request: Object, account: Object) -> None:
