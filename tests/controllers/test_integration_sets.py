@@ -14,6 +14,9 @@ from kapi.client.client import (
     PODS,
     STATEFUL_SETS,
 )
+from kapi.client.events import EventRecorder
+from kapi.controllers.context import ControllerContext
+from kapi.controllers.daemonset.controller import DaemonSetController
 
 
 def template(image="web:v1", **spec):
@@ -425,15 +428,83 @@ async def test_a_surge_keeps_every_node_served(cluster):
     assert most == 3
 
 
-async def test_an_idle_cluster_costs_no_round(cluster):
+async def test_heartbeats_of_nodes_wake_nobody(cluster):
     await add_nodes(cluster, "n1")
-    await cluster.client.create(DAEMON_SETS, "default", workload("DaemonSet"))
-    await settled(cluster, DAEMON_SETS, numberReady=1, numberAvailable=1)
-    await asyncio.sleep(0.3)
-    before = await cluster.client.get(DAEMON_SETS, "default", "web")
+    made = workload("DaemonSet")
+    made["spec"]["template"]["spec"]["nodeSelector"] = {"color": "blue"}
+    await cluster.client.create(DAEMON_SETS, "default", made)
+    await settled(cluster, DAEMON_SETS, desiredNumberScheduled=0)
+    recorder = EventRecorder(cluster.client, "test")
+    context = ControllerContext(cluster.client, cluster.manager.informers, recorder)
+    # One that only listens: what it is told to look at stays in its queue.
+    listener = DaemonSetController(context)
+    queue = listener._loop.queue
+    await asyncio.sleep(0.2)
+    queue.done(await queue.get())
+    await asyncio.sleep(0.1)
+    assert listener.queue_idle
     heartbeat = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
-    for _ in range(3):
-        await cluster.client.patch(NODES, "", "n1", heartbeat, subresource="status")
-    await asyncio.sleep(0.3)
-    after = await cluster.client.get(DAEMON_SETS, "default", "web")
-    assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    await cluster.client.patch(NODES, "", "n1", heartbeat, subresource="status")
+    body = {"metadata": {"labels": {"size": "xl"}}}
+    await cluster.client.patch(NODES, "", "n1", body, content_type=MERGE_PATCH)
+    await asyncio.sleep(0.2)
+    assert listener.queue_idle
+    body = {"metadata": {"labels": {"color": "blue"}}}
+    await cluster.client.patch(NODES, "", "n1", body, content_type=MERGE_PATCH)
+    assert await asyncio.wait_for(queue.get(), 5) == "default/web"
+
+
+async def test_orphans_are_adopted_with_their_history(cluster):
+    """As `kubectl delete --cascade=orphan` and a new set of the same name have it."""
+    await cluster.client.create(STATEFUL_SETS, "default", workload("StatefulSet", replicas=1))
+    await settled(cluster, STATEFUL_SETS, readyReplicas=1)
+    [pod] = await cluster.pods(app="web")
+    [revision] = await revisions(cluster)
+    options = {"propagationPolicy": "Orphan"}
+    await cluster.client.delete(STATEFUL_SETS, "default", "web", options=options)
+
+    async def orphaned():
+        [found] = await cluster.pods(app="web")
+        return controller_of(found) is None
+
+    await cluster.until(orphaned, "the pod to lose its owner")
+    again = await cluster.client.create(
+        STATEFUL_SETS, "default", workload("StatefulSet", replicas=1)
+    )
+    await settled(cluster, STATEFUL_SETS, readyReplicas=1, updatedReplicas=1)
+    [found] = await cluster.pods(app="web")
+    assert uid_of(found) == uid_of(pod)
+    assert controller_of(found)["uid"] == uid_of(again)
+    [kept] = await revisions(cluster)
+    assert uid_of(kept) == uid_of(revision)
+    assert controller_of(kept)["uid"] == uid_of(again)
+
+
+async def test_a_name_taken_by_another_revision_counts_as_a_collision(cluster):
+    made = workload("StatefulSet", replicas=1)
+    await cluster.client.create(STATEFUL_SETS, "default", made)
+    await settled(cluster, STATEFUL_SETS, readyReplicas=1)
+    await patch(cluster, STATEFUL_SETS, new_image("web:v2"))
+    second = await settled(cluster, STATEFUL_SETS, readyReplicas=1, updatedReplicas=1)
+    taken = second["status"]["updateRevision"]
+    await patch(cluster, STATEFUL_SETS, new_image("web:v1"))
+    await settled(cluster, STATEFUL_SETS, readyReplicas=1, updatedReplicas=1)
+
+    async def unused():
+        current = await cluster.client.get(STATEFUL_SETS, "default", "web")
+        return current["status"]["currentRevision"] != taken
+
+    await cluster.until(unused, "the rollback")
+    await cluster.client.delete(CONTROLLER_REVISIONS, "default", taken)
+    stranger = {
+        "apiVersion": "apps/v1",
+        "kind": "ControllerRevision",
+        "metadata": {"name": taken},
+        "data": {"spec": {}},
+        "revision": 7,
+    }
+    await cluster.client.create(CONTROLLER_REVISIONS, "default", stranger)
+    await patch(cluster, STATEFUL_SETS, new_image("web:v2"))
+    third = await settled(cluster, STATEFUL_SETS, readyReplicas=1, updatedReplicas=1)
+    assert third["status"]["collisionCount"] == 1
+    assert third["status"]["updateRevision"] != taken

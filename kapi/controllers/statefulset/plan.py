@@ -148,13 +148,14 @@ def _condemned(observed: Observed, decided: Plan, condemned: Sequence[Object]) -
     """Surplus pods, highest number first. True: an ordered set goes no further.
 
     All pods that stay are well when an ordered set gets here, so the only unwell pod that may go
-    is the lowest unwell one: were it left, nothing below it could ever be deleted.
+    is the lowest unwell one: were it left, nothing below it could ever be deleted. One that has
+    ended goes too, as it will never be well; upstream waits for it for ever.
     """
     unwell = [pod for pod in condemned if not _is_healthy(observed, pod)]
     for pod in condemned:
         if not is_parallel(observed.stateful_set):
             available = is_available(observed.stateful_set, pod, observed.now)
-            if not is_deleting(pod) and (available or pod is unwell[-1]):
+            if not is_deleting(pod) and (available or is_terminal(pod) or pod is unwell[-1]):
                 decided.delete.append(pod)
             return True
         if not is_deleting(pod):
