@@ -39,14 +39,22 @@ async def run_node_agent(
                 service_cidrs=(settings.service_cidr,),
                 bridge=DockerNetwork().bridge,
             )
-            await run_proxy(_client(data, "proxy", "kube-proxy"), config)
+            client = _client(data, "proxy", "kube-proxy")
+            try:
+                await run_proxy(client, config)
+            finally:
+                await client.close()
 
         async def dns() -> None:
             listen = ((settings.bridge_address, DNS_PORT),)
             config = DnsConfig(
                 cluster_domain=CLUSTER_DOMAIN, listen=listen, service_ip=settings.dns_service_ip
             )
-            await run_dns(_client(data, "dns", "kube-dns"), config, DockerNetwork().bridge)
+            client = _client(data, "dns", "kube-dns")
+            try:
+                await run_dns(client, config, DockerNetwork().bridge)
+            finally:
+                await client.close()
 
         components |= {"proxy": proxy, "dns": dns}
     try:
@@ -92,6 +100,7 @@ async def run_docker_node(
         async with kubelet_server(kubelets, client, node_name, bind=bind, tls=tls):
             await kubelet.run()
     finally:
+        runtime.close()
         await client.close()
 
 

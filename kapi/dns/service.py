@@ -7,15 +7,12 @@ from typing import Any
 
 from kapi.api.errors import AlreadyExists, NotFound
 from kapi.api.object import Object
-from kapi.client.client import ENDPOINT_SLICES, SERVICES, Client, ResourceRef
+from kapi.client.client import CLUSTER_ROLES, ENDPOINT_SLICES, SERVICES, Client, ResourceRef
 
 NAMESPACE = "kube-system"
 SERVICE_NAME = "kube-dns"
 USER = "system:kube-dns"
 
-_CLUSTER_ROLES = ResourceRef(
-    "rbac.authorization.k8s.io", "v1", "clusterroles", "ClusterRole", namespaced=False
-)
 _CLUSTER_ROLE_BINDINGS = ResourceRef(
     "rbac.authorization.k8s.io", "v1", "clusterrolebindings", "ClusterRoleBinding", namespaced=False
 )
@@ -39,7 +36,7 @@ async def ensure_access(client: Client) -> None:
 
     The bootstrap role system:kube-dns knows neither slices nor namespaces. Raises ApiError.
     """
-    await _ensure(client, _CLUSTER_ROLES, "", _role())
+    await _ensure(client, CLUSTER_ROLES, "", _role())
     await _ensure(client, _CLUSTER_ROLE_BINDINGS, "", _role_binding())
 
 

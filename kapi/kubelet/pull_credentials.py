@@ -5,7 +5,6 @@ may hold wildcards per part.
 """
 
 import base64
-import binascii
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Any
@@ -40,12 +39,14 @@ def _entries(secret: Object) -> dict[str, Any]:
     data = secret.get("data") or {}
     try:
         if ".dockerconfigjson" in data:
-            return dict(orjson.loads(base64.b64decode(data[".dockerconfigjson"]))["auths"])
-        if ".dockercfg" in data:
-            return dict(orjson.loads(base64.b64decode(data[".dockercfg"])))
-    except (orjson.JSONDecodeError, binascii.Error, KeyError, TypeError):
+            found = dict(orjson.loads(base64.b64decode(data[".dockerconfigjson"]))["auths"])
+        elif ".dockercfg" in data:
+            found = dict(orjson.loads(base64.b64decode(data[".dockercfg"])))
+        else:
+            return {}
+    except (ValueError, KeyError, TypeError):
         return {}
-    return {}
+    return {server: entry for server, entry in found.items() if isinstance(entry, dict)}
 
 
 def _auth(server: str, entry: dict[str, Any]) -> RegistryAuth | None:
@@ -53,7 +54,7 @@ def _auth(server: str, entry: dict[str, Any]) -> RegistryAuth | None:
     if not username and entry.get("auth"):
         try:
             text = base64.b64decode(entry["auth"]).decode()
-        except (binascii.Error, UnicodeDecodeError):
+        except (ValueError, TypeError):
             return None
         username, _, password = text.partition(":")
     return RegistryAuth(username, password or "", server) if username else None

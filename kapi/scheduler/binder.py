@@ -7,7 +7,14 @@ from dataclasses import dataclass
 from kapi import env
 from kapi.api.errors import ApiError, NotFound
 from kapi.api.object import Object, condition_of, name_of, namespace_of
-from kapi.client.client import MERGE_PATCH, PODS, STRATEGIC_MERGE_PATCH, Client, ResourceRef
+from kapi.client.client import (
+    MERGE_PATCH,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
+    PODS,
+    STRATEGIC_MERGE_PATCH,
+    Client,
+)
 from kapi.client.events import NORMAL, WARNING, EventRecorder
 from kapi.scheduler.messages import event_note
 from kapi.scheduler.pod_info import PodInfo
@@ -15,11 +22,6 @@ from kapi.scheduler.preemption import Candidate
 from kapi.scheduler.volumes import BOUND_BY_CONTROLLER, SELECTED_NODE, VolumeDecision, is_bound
 
 _log = logging.getLogger(__name__)
-
-PERSISTENT_VOLUMES = ResourceRef(
-    "", "v1", "persistentvolumes", "PersistentVolume", namespaced=False
-)
-PERSISTENT_VOLUME_CLAIMS = ResourceRef("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
 
 BIND_TIMEOUT = 600.0
 _CLAIM_CHECK_SECONDS = 1.0

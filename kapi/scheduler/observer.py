@@ -8,6 +8,8 @@ from kapi.api.object import Object, is_deleting, labels_of, name_of, uid_of
 from kapi.client.client import (
     NAMESPACES,
     NODES,
+    PERSISTENT_VOLUME_CLAIMS,
+    PERSISTENT_VOLUMES,
     PODS,
     REPLICA_SETS,
     REPLICATION_CONTROLLERS,
@@ -15,7 +17,6 @@ from kapi.client.client import (
     ResourceRef,
 )
 from kapi.client.informers import Informers
-from kapi.scheduler.binder import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from kapi.scheduler.framework import ClusterEvent, EventKind
 from kapi.scheduler.pod_info import PodInfo, pod_info
 from kapi.scheduler.state import State

@@ -27,7 +27,11 @@ class Workloads:
         self._memo.clear()
 
     def remove_service(self, service: Object) -> None:
-        self._services.get(namespace_of(service), {}).pop(name_of(service), None)
+        namespace = namespace_of(service)
+        present = self._services.get(namespace, {})
+        present.pop(name_of(service), None)
+        if not present:
+            self._services.pop(namespace, None)
         self._memo.clear()
 
     def set_owner(self, kind: str, owner: Object) -> None:

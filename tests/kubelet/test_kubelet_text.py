@@ -95,6 +95,16 @@ def test_credentials_are_found_by_host_and_path() -> None:
     assert credentials_for(parse_image("elsewhere.io/x"), secrets) == []
 
 
+@pytest.mark.parametrize(
+    "auths",
+    [None, [1], {"r.io": None}, {"r.io": "a:1"}, {"r.io": {"auth": 5}}, {"r.io": {"auth": "ü"}}],
+)
+def test_a_pull_secret_that_makes_no_sense_is_passed_over(auths: object) -> None:
+    data = base64.b64encode(orjson.dumps({"auths": auths})).decode()
+    secret = {"data": {".dockerconfigjson": data}}
+    assert credentials_for(parse_image("r.io/x"), [secret]) == []
+
+
 def test_service_variables() -> None:
     services = [
         {

@@ -27,7 +27,12 @@ async def http_server(answers: Answers) -> AsyncIterator[tuple[int, list[str]]]:
     heads: list[str] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        except asyncio.IncompleteReadError:
+            # Only knocked.
+            writer.close()
+            return
         heads.append(head)
         answer = answers[head.split(" ")[1]]
         if answer == b"hang":

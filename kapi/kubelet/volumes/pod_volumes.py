@@ -12,7 +12,7 @@ from kapi import env
 from kapi.api.errors import ApiError
 from kapi.api.object import Object, name_of, namespace_of, uid_of
 from kapi.api.quantity import parse_quantity
-from kapi.client.client import Client, ResourceRef
+from kapi.client.client import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, Client
 from kapi.kubelet.object_cache import CacheNotSynced, Key, ObjectCache
 from kapi.kubelet.service_account_tokens import ServiceAccountTokens, TokenFailure
 from kapi.kubelet.volumes import mounting
@@ -27,8 +27,6 @@ from kapi.kubelet.volumes.payloads import (
 )
 
 _log = logging.getLogger(__name__)
-_CLAIMS = ResourceRef("", "v1", "persistentvolumeclaims", "PersistentVolumeClaim")
-_VOLUMES = ResourceRef("", "v1", "persistentvolumes", "PersistentVolume", namespaced=False)
 _PAYLOAD_KINDS = {
     "configMap": "configmap",
     "secret": "secret",
@@ -211,14 +209,14 @@ class PodVolumes:
         namespace = namespace_of(pod)
         prefix = f"error processing PVC {namespace}/{claim_name}: "
         try:
-            claim = await self._client.get(_CLAIMS, namespace, claim_name)
+            claim = await self._client.get(PERSISTENT_VOLUME_CLAIMS, namespace, claim_name)
         except ApiError as error:
             raise VolumeFailure(f"{prefix}failed to fetch PVC from API server: {error}") from error
         bound_to = claim["spec"].get("volumeName")
         if claim.get("status", {}).get("phase") != "Bound" or not bound_to:
             raise VolumeFailure(f"{prefix}PVC is not bound")
         try:
-            volume = await self._client.get(_VOLUMES, "", bound_to)
+            volume = await self._client.get(PERSISTENT_VOLUMES, "", bound_to)
         except ApiError as error:
             raise VolumeFailure(f"{prefix}failed to fetch PV {bound_to}: {error}") from error
         if (volume["spec"].get("claimRef") or {}).get("uid") != uid_of(claim):

@@ -121,7 +121,10 @@ class DockerEngine:
                 raise RuntimeUnavailable("the Docker engine closed the connection") from error
             if status >= 400:
                 raise EngineError(status, _message(await reader.read()))
-            yield RawExchange(status, answer_headers, reader, writer)
+            try:
+                yield RawExchange(status, answer_headers, reader, writer)
+            except ConnectionError as error:
+                raise RuntimeUnavailable("the Docker engine broke the connection off") from error
         finally:
             writer.close()
 

@@ -4,7 +4,6 @@ import asyncio
 import functools
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from kapi import env
 from kapi.kubelet.runtime.docker.engine import DockerEngine, EngineError
@@ -67,18 +66,25 @@ class DockerSandboxes:
             except EngineError as error:
                 if error.status != 404:
                     raise
-                await self._engine.call(self._create_network)
+                await self._create_network()
             self._network_ready = True
 
-    def _create_network(self, client: Any) -> None:
+    async def _create_network(self) -> None:
         request = self._network.request()
-        client.create_network(
-            request["Name"],
-            driver=request["Driver"],
-            check_duplicate=True,
-            ipam=request["IPAM"],
-            options=request["Options"],
-        )
+        try:
+            await self._engine.call(
+                lambda client: client.create_network(
+                    request["Name"],
+                    driver=request["Driver"],
+                    check_duplicate=True,
+                    ipam=request["IPAM"],
+                    options=request["Options"],
+                )
+            )
+        except EngineError as error:
+            # 409: another node of this machine was quicker.
+            if error.status != 409:
+                raise
 
     async def run(self, spec: SandboxSpec) -> Sandbox:
         """Create and start; an address that turns out to be taken is left alone."""
