@@ -18,7 +18,7 @@ from kapi.api.quota.usage import in_scope, usage
 from kapi.auth.interface import ObjectLookup
 from kapi.registry.admission import AdmissionRequest
 from kapi.storage import codec
-from kapi.storage.errors import RevisionConflict
+from kapi.storage.errors import KeyNotFound, RevisionConflict
 from kapi.storage.interface import Store
 
 _QUOTAS = "resourcequotas"
@@ -58,9 +58,10 @@ class ResourceQuota(AdmissionPlugin):
             raise InternalError("resource quota evaluation timed out") from error
 
     async def _charge(self, request: AdmissionRequest, names: list[str]) -> None:
-        """Judge by every quota, then book on each; a lost race starts again."""
+        """Judge by every quota, then book on each; a lost race starts again with what is left."""
+        left = sorted(names)
         for _attempt in range(_ATTEMPTS):
-            stored = [await self._read(request.namespace, name) for name in sorted(names)]
+            stored = [await self._read(request.namespace, name) for name in left]
             plans = [
                 (revision, *plan)
                 for revision, quota in filter(None, stored)
@@ -71,7 +72,8 @@ class ResourceQuota(AdmissionPlugin):
             try:
                 for revision, quota, used in plans:
                     await self._book(revision, quota, used)
-            except RevisionConflict:
+                    left.remove(name_of(quota))
+            except (RevisionConflict, KeyNotFound):
                 continue
             return
         raise resource_conflict(_QUOTAS, "", names[0])
