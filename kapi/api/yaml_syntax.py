@@ -32,8 +32,8 @@ _INTEGER_DIGITS_MAX = 66
 
 _STR = "tag:yaml.org,2002:str"
 
-# Styles of scalars that are texts whatever they look like.
-_QUOTED = ("'", '"', "|", ">")
+_ALIASED_NODES_MAX = 400_000
+"""What go-yaml lets aliases add before it looks at their share."""
 
 
 class YamlError(ValueError):
@@ -89,11 +89,12 @@ def _key(value: Any) -> str:
 class _Reader:
     """Node tree to plain value; collects the keys that a mapping repeats."""
 
-    def __init__(self, resolve: Callable[..., str]) -> None:
+    def __init__(self, resolve: Callable[..., str], length: int) -> None:
         self._resolve = resolve
         self.duplicates: list[str] = []
         self._open: list[yaml.Node] = []
-        self._budget = 2_000_000
+        # A text without aliases has no more nodes than characters.
+        self._budget = _ALIASED_NODES_MAX + length
 
     def read(self, node: yaml.Node | None) -> Any:
         if node is None:
@@ -171,5 +172,5 @@ def read_yaml(text: str) -> tuple[Any, list[str]]:
         raise YamlError(_go_text(error)) from error
     finally:
         loader.dispose()
-    reader = _Reader(loader.resolve)
+    reader = _Reader(loader.resolve, len(text))
     return reader.read(node), reader.duplicates
