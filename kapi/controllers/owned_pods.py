@@ -73,11 +73,12 @@ class OwnedPods:
         self.expectations.forget(key_of(owner))
         self._enqueue(key_of(owner))
 
-    def _owner_of(self, pod: Object) -> Object | None:
-        reference = controller_of(pod)
+    def owner_of(self, dependent: Object) -> Object | None:
+        """The owner of a pod or other dependent, if it is of the kind and still there."""
+        reference = controller_of(dependent)
         if reference is None or reference.get("kind") != self._resource.kind:
             return None
-        owner = self.owners.get(f"{namespace_of(pod)}/{reference['name']}")
+        owner = self.owners.get(f"{namespace_of(dependent)}/{reference['name']}")
         return owner if owner is not None and uid_of(owner) == reference["uid"] else None
 
     def _enqueue_matching(self, pod: Object) -> None:
@@ -95,7 +96,7 @@ class OwnedPods:
             self._pod_gone(pod)
         elif controller_of(pod) is None:
             self._enqueue_matching(pod)
-        elif (owner := self._owner_of(pod)) is not None:
+        elif (owner := self.owner_of(pod)) is not None:
             self.expectations.creation_seen(key_of(owner))
             self._enqueue(key_of(owner))
 
@@ -108,9 +109,9 @@ class OwnedPods:
         if is_deleting(new) and not is_deleting(old):
             self._pod_gone(new)
         moved = controller_of(old) != controller_of(new)
-        if moved and (before := self._owner_of(old)) is not None:
+        if moved and (before := self.owner_of(old)) is not None:
             self._enqueue(key_of(before))
-        if (owner := self._owner_of(new)) is not None:
+        if (owner := self.owner_of(new)) is not None:
             self._enqueue(key_of(owner))
         elif controller_of(new) is None and (
             labels_of(old) != labels_of(new) or controller_of(old) is not None
@@ -118,7 +119,7 @@ class OwnedPods:
             self._enqueue_matching(new)
 
     def _pod_gone(self, pod: Object) -> None:
-        if (owner := self._owner_of(pod)) is not None:
+        if (owner := self.owner_of(pod)) is not None:
             self.expectations.deletion_seen(key_of(owner), uid_of(pod))
             self._enqueue(key_of(owner))
 

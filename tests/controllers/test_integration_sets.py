@@ -3,7 +3,7 @@
 import asyncio
 
 from kapi import env
-from kapi.api.object import controller_of, labels_of, name_of, uid_of
+from kapi.api.object import controller_of, labels_of, name_of, owner_reference, uid_of
 from kapi.client.client import (
     CONTROLLER_REVISIONS,
     DAEMON_SETS,
@@ -426,6 +426,40 @@ async def test_a_surge_keeps_every_node_served(cluster):
 
     await cluster.until(done, "the rollout")
     assert most == 3
+
+
+async def test_a_lost_revision_is_recorded_again_and_a_duplicate_is_merged(cluster):
+    await add_nodes(cluster, "n1")
+    created = await cluster.client.create(DAEMON_SETS, "default", workload("DaemonSet"))
+    await settled(cluster, DAEMON_SETS, numberReady=1)
+    [first] = await revisions(cluster)
+    await cluster.client.delete(CONTROLLER_REVISIONS, "default", name_of(first))
+
+    async def recorded():
+        found = await revisions(cluster)
+        return found[0] if found and uid_of(found[0]) != uid_of(first) else None
+
+    again = await cluster.until(recorded, "the revision to return")
+    assert name_of(again) == name_of(first)
+    metadata = {
+        "name": "web-other",
+        "labels": {"app": "web", "controller-revision-hash": "other"},
+        "ownerReferences": [owner_reference(created)],
+    }
+    double = {**again, "metadata": metadata, "revision": 9}
+    await cluster.client.create(CONTROLLER_REVISIONS, "default", double)
+    [pod] = await cluster.pods(app="web")
+    note = {"metadata": {"annotations": {"wake": "up"}}}
+    await patch(cluster, DAEMON_SETS, note)
+
+    async def merged():
+        return [name_of(each) for each in await revisions(cluster)] == ["web-other"]
+
+    await cluster.until(merged, "the duplicate to go")
+    await settled(cluster, DAEMON_SETS, numberReady=1, updatedNumberScheduled=1)
+    [kept] = await cluster.pods(app="web")
+    assert uid_of(kept) == uid_of(pod)
+    assert labels_of(kept)["controller-revision-hash"] == "other"
 
 
 async def test_heartbeats_of_nodes_wake_nobody(cluster):

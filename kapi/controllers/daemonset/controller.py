@@ -54,6 +54,9 @@ class DaemonSetController:
         self._owned = OwnedPods(context, DAEMON_SETS, self._loop.queue.add)
         self._nodes = context.informers.get(NODES)
         self._nodes.add_handler(self._node_seen, self._node_changed, self._node_seen)
+        self._revisions.informer.add_handler(
+            lambda _: None, lambda _, __: None, self._revision_gone
+        )
 
     @property
     def queue_idle(self) -> bool:
@@ -78,6 +81,11 @@ class DaemonSetController:
         for daemon_set in self._owned.owners.list():
             if fit(daemon_set, old) != fit(daemon_set, new):
                 self._loop.queue.add(key_of(daemon_set))
+
+    def _revision_gone(self, revision: Object) -> None:
+        """It may have been the present one, which is then to be recorded anew."""
+        if (owner := self._owned.owner_of(revision)) is not None:
+            self._loop.queue.add(key_of(owner))
 
     # Reconciling
 
@@ -138,12 +146,15 @@ class DaemonSetController:
         return kept, current, collisions
 
     async def _merge(self, duplicate: Object, current: Object, pods: list[Object]) -> None:
-        """One template, two revisions: the pods of the older one are the newer one's."""
-        old, new = (labels_of(each).get(POD_REVISION) for each in (duplicate, current))
-        for pod in pods:
+        """One template, two revisions: the pods of the older one become the newer one's, also in
+        `pods`, so that this round does not take them for outdated."""
+        old, new = (labels_of(each).get(POD_REVISION, "") for each in (duplicate, current))
+        for index, pod in enumerate(pods):
             if labels_of(pod).get(POD_REVISION) == old != new:
                 patch = {"metadata": {"uid": uid_of(pod), "labels": {POD_REVISION: new}}}
                 await self._owned.patch(pod, patch)
+                labels = {**labels_of(pod), POD_REVISION: new}
+                pods[index] = {**pod, "metadata": {**pod["metadata"], "labels": labels}}
         await self._revisions.delete(duplicate)
 
     async def _truncate(
