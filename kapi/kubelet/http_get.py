@@ -75,6 +75,12 @@ async def _once(url: str, headers: Sequence[tuple[str, str]]) -> tuple[int, str,
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)
     context = _unverified() if parts.scheme == "https" else None
+    http = h11.Connection(h11.CLIENT)
+    try:
+        request = _request(http, url, headers)
+    except h11.LocalProtocolError as error:
+        # A header of the pod's author that cannot be sent.
+        raise HttpFailure(f'Get "{url}": net/http: invalid request: {error}') from error
     try:
         reader, writer = await asyncio.open_connection(host, port, ssl=context)
     except ssl.SSLError as error:
@@ -83,23 +89,18 @@ async def _once(url: str, headers: Sequence[tuple[str, str]]) -> tuple[int, str,
         place = join_host_port(host, port)
         raise HttpFailure(f'Get "{url}": dial tcp {place}: {dial_error(error)}') from error
     try:
-        return await _converse(reader, writer, url, headers)
+        writer.write(request)
+        await writer.drain()
+        return await _answer(reader, http)
     except (h11.RemoteProtocolError, ConnectionError) as error:
         text = "EOF" if isinstance(error, ConnectionError) else f"malformed HTTP response: {error}"
         raise HttpFailure(f'Get "{url}": {text}') from error
-    except h11.LocalProtocolError as error:
-        # A header of the pod's author that cannot be sent.
-        raise HttpFailure(f'Get "{url}": net/http: invalid request: {error}') from error
     finally:
         writer.close()
 
 
-async def _converse(
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
-    url: str,
-    headers: Sequence[tuple[str, str]],
-) -> tuple[int, str, str]:
+def _request(http: h11.Connection, url: str, headers: Sequence[tuple[str, str]]) -> bytes:
+    """The bytes to send. Raises h11.LocalProtocolError."""
     parts = urlsplit(url)
     target = quote(parts.path or "/", safe=_PATH_SAFE)
     if parts.query:
@@ -108,18 +109,20 @@ async def _converse(
     if not any(name.lower() == "host" for name, _ in sent):
         sent.append(("Host", parts.netloc))
     sent.append(("Connection", "close"))
-    connection = h11.Connection(h11.CLIENT)
     request = h11.Request(method="GET", target=target, headers=sent)
-    writer.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
-    await writer.drain()
+    return (http.send(request) or b"") + (http.send(h11.EndOfMessage()) or b"")
+
+
+async def _answer(reader: asyncio.StreamReader, http: h11.Connection) -> tuple[int, str, str]:
+    """(status, Location, the beginning of the body)."""
     status, location, body = 0, "", b""
     while True:
-        event = connection.next_event()
+        event = http.next_event()
         if event is h11.NEED_DATA:
             data = await reader.read(65536)
             if not data and status == 0:
                 raise ConnectionResetError
-            connection.receive_data(data)
+            http.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
             found = [value for name, value in event.headers if name == b"location"]
