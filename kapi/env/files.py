@@ -16,6 +16,14 @@ def read_bytes(path: str | Path) -> bytes:
     return Path(path).read_bytes()
 
 
+def read_tail(path: str | Path, limit: int) -> bytes:
+    """At most the last `limit` bytes, however long the file is."""
+    with Path(path).open("rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(size - limit, 0))
+        return stream.read(limit)
+
+
 def make_dir(path: str | Path, mode: int = 0o755) -> Path:
     """Create the directory and its parents; an existing one keeps its mode."""
     directory = Path(path)

@@ -118,12 +118,15 @@ class PodState:
                 self.probes.set(newest.id, "readiness", True)
 
     async def _last_words(self, container: Container) -> str:
-        """The termination message: the file, or the end of the log where that is the policy."""
+        """The termination message: the end of the file, or of the log where that is the policy.
+
+        A container may write what it likes into the file, so no more than the message is read.
+        """
         path, text = container.labels.get(labels.TERMINATION_FILE, ""), ""
         if path:
             try:
-                data = await env.in_thread(env.read_bytes, path)
-                text = data[:_MESSAGE_BYTES].decode(errors="replace")
+                data = await env.in_thread(env.read_tail, path, _MESSAGE_BYTES)
+                text = data.decode(errors="replace")
             except OSError:
                 pass
         policy = container.labels.get(labels.TERMINATION_POLICY)

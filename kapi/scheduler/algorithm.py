@@ -165,6 +165,11 @@ class Algorithm:
             found = {}
             if len(self._classes) >= _CLASSES:
                 del self._classes[next(iter(self._classes))]
+        nodes = self._cache.nodes()
+        if len(found) > 2 * len(nodes):
+            # Nodes come and go; what was said about those that went is of no use to anybody.
+            present = {node.name for node in nodes}
+            found = {name: said for name, said in found.items() if name in present}
         self._classes[key] = found
         return found
 

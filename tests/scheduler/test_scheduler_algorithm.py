@@ -39,6 +39,18 @@ def test_replicas_spread_over_nodes() -> None:
     assert sorted(placed) == sorted([f"n{i}" for i in range(4)] * 2)
 
 
+def test_what_was_said_about_nodes_that_went_is_forgotten() -> None:
+    state = state_of()
+    algorithm, subject = algorithm_of(state), info("p")
+    for number in range(50):
+        state.cache.set_node(node(f"n{number}"))
+        outcome = algorithm.schedule(subject)
+        assert isinstance(outcome, Placement)
+        assert outcome.node == f"n{number}"
+        state.cache.remove_node(f"n{number}")
+    assert len(algorithm._judgements_of(subject)) <= 3
+
+
 def test_every_verdict_is_kept_with_the_first_refusing_plugin() -> None:
     tainted = node("c", taints=[{"key": "k", "effect": "NoSchedule"}])
     state = state_of(node("a", cpu="1"), node("b", unschedulable=True), tainted)
