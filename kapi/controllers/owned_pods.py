@@ -1,7 +1,4 @@
-"""The pods of one kind of owner: who wakes up for a pod, which pods belong, how they go.
-
-Used by the controllers that own pods directly and record revisions of their template.
-"""
+"""The pods of one kind of owner: who wakes up for a pod, which pods belong, how they go."""
 
 import asyncio
 from collections.abc import Callable
@@ -34,6 +31,16 @@ Member = Callable[[Object, Object], bool]
 """May this owner have this pod, apart from what its selector says?"""
 
 
+def same_status(old: Object, new: Object) -> bool:
+    """Equal as far as this controller writes it; absent counters are zero."""
+    names = {*old, *new}
+    return all((old.get(name) or 0) == (new.get(name) or 0) for name in names)
+
+
+def _selector(owner: Object) -> LabelSelector:
+    return label_selector_from_object(owner["spec"].get("selector"))
+
+
 class OwnedPods:
     """Follows owners and pods and calls `enqueue` with the key of every owner to look at."""
 
@@ -42,7 +49,9 @@ class OwnedPods:
         context: ControllerContext,
         resource: ResourceRef,
         enqueue: Callable[[str], None],
+        *,
         member: Member = lambda owner, pod: True,
+        selector_of: Callable[[Object], LabelSelector] = _selector,
     ) -> None:
         self.expectations = Expectations()
         self.owners = context.informers.get(resource)
@@ -52,6 +61,7 @@ class OwnedPods:
         self._resource = resource
         self._enqueue = enqueue
         self._member = member
+        self._selector_of = selector_of
         self.owners.add_handler(self._owner_seen, self._owner_changed, self._owner_gone)
         self.pods.add_handler(self._pod_added, self._pod_changed, self._pod_gone)
 
@@ -87,7 +97,7 @@ class OwnedPods:
         if not labels:
             return
         for owner in self.owners.in_namespace(namespace_of(pod)):
-            selector = label_selector_from_object(owner["spec"].get("selector"))
+            selector = self._selector_of(owner)
             if not selector.empty and selector.matches(labels) and self._member(owner, pod):
                 self._enqueue(key_of(owner))
 
@@ -184,9 +194,8 @@ class OwnedPods:
         return None
 
     async def write_status(self, owner: Object, status: Object) -> None:
-        """Written only if it says something new; absent counters are zero."""
-        before = owner.get("status") or {}
-        if all((before.get(name) or 0) == (status.get(name) or 0) for name in {*before, *status}):
+        """Written only if it says something new."""
+        if same_status(owner.get("status") or {}, status):
             return
         namespace = namespace_of(owner)
         body = {**owner, "status": status}

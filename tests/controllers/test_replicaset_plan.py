@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kapi.controllers.owned_pods import same_status
 from kapi.controllers.pods import is_active
 from kapi.controllers.replicaset.plan import (
     BURST,
@@ -13,7 +14,6 @@ from kapi.controllers.replicaset.plan import (
     plan_replicas,
     plan_status,
     rank_for_deletion,
-    same_status,
 )
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

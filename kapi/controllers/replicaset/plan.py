@@ -161,12 +161,6 @@ def _conditions(
     ]
 
 
-def same_status(old: Object, new: Object) -> bool:
-    """Equal as far as this controller writes it; absent counters are zero."""
-    names = {*old, *new}
-    return all((old.get(name) or 0) == (new.get(name) or 0) for name in names)
-
-
 def next_availability(owner: Object, pods: Sequence[Object], now: datetime) -> float | None:
     """Seconds until the next ready pod becomes available; None if there is none to wait for."""
     min_ready = owner["spec"].get("minReadySeconds") or 0

@@ -56,7 +56,7 @@ class StatefulSetController:
         self._loop = ReconcileLoop(NAME, self.reconcile, LoopOptions(pace=_PACE))
         self._revisions = Revisions(context.client, context.informers, STATEFUL_SETS)
         self._claims = context.informers.get(PERSISTENT_VOLUME_CLAIMS)
-        self._owned = OwnedPods(context, STATEFUL_SETS, self._loop.queue.add, is_member)
+        self._owned = OwnedPods(context, STATEFUL_SETS, self._loop.queue.add, member=is_member)
         self._claims.add_handler(lambda _: None, lambda _, __: None, self._claim_gone)
 
     @property
