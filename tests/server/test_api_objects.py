@@ -195,3 +195,16 @@ async def test_unknown_paths_and_methods(api, namespace):
     assert (await api.admin("GET", "/apis/nope.io/v1/things")).body == "404 page not found\n"
     assert (await api.admin("POST", "/api/v1/configmaps", config_map())).status == 405
     assert (await api.admin("PUT", CONFIG_MAPS.format(namespace), config_map())).status == 405
+
+
+async def test_the_option_for_unreadable_objects_stands_alone(api, namespace):
+    path = CONFIG_MAPS.format(namespace)
+    await api.admin("POST", path, config_map())
+    option = {"ignoreStoreReadErrorWithClusterBreakingPotential": True}
+    combined = await api.admin("DELETE", f"{path}/a", {**option, "gracePeriodSeconds": 0})
+    assert combined.status == 422
+    assert "cannot be set together with .gracePeriodSeconds" in combined.message
+    collection = await api.admin("DELETE", path, option)
+    assert collection.status == 422
+    assert "is not allowed with DELETECOLLECTION" in collection.message
+    assert (await api.admin("DELETE", f"{path}/a", option)).status == 200

@@ -24,6 +24,7 @@ from kapi.server.verbs.respond import respond_written
 _KIND = GroupVersionKind("meta.k8s.io", "v1", "DeleteOptions")
 _POLICIES = ("Background", "Foreground", "Orphan")
 _AT_ONCE = 32
+_UNSAFE = "ignoreStoreReadErrorWithClusterBreakingPotential"
 
 
 async def delete_options(call: Call) -> tuple[DeleteOptions, bool]:
@@ -38,6 +39,15 @@ async def delete_options(call: Call) -> tuple[DeleteOptions, bool]:
         _check_options_kind(sent, body)
     else:
         sent = _from_query(call)
+    if sent.get(_UNSAFE) and exchange.info.verb == "deletecollection":
+        raise invalid_options(
+            "DELETE",
+            errors.invalid(
+                _UNSAFE,
+                True,
+                "is not allowed with DELETECOLLECTION, try again after removing the option",
+            ),
+        )
     return checked_options(sent)
 
 
@@ -97,6 +107,7 @@ def checked_options(sent: Object) -> tuple[DeleteOptions, bool]:
     runs = list(sent.get("dryRun") or ())
     if any(value != "All" for value in runs):
         problems.append(errors.not_supported("dryRun", runs, ["All"]))
+    problems += _unsafe_errors(sent)
     if problems:
         raise errors.object_invalid("DeleteOptions", "meta.k8s.io", "", problems)
     wanted: dict[str, Any] = sent.get("preconditions") or {}
@@ -109,6 +120,19 @@ def checked_options(sent: Object) -> tuple[DeleteOptions, bool]:
         ),
     )
     return options, bool(runs)
+
+
+def _unsafe_errors(sent: Object) -> list[errors.FieldError]:
+    """The option that removes unreadable objects stands alone; where all can be read it does
+    nothing, as upstream without its feature gate."""
+    if not sent.get(_UNSAFE):
+        return []
+    others = ("dryRun", "propagationPolicy", "orphanDependents", "gracePeriodSeconds")
+    return [
+        errors.invalid(_UNSAFE, True, f"cannot be set together with .{other}")
+        for other in (*others, "preconditions")
+        if sent.get(other) not in (None, [])
+    ]
 
 
 async def delete(call: Call) -> None:
