@@ -31,7 +31,10 @@ class ServiceAccountTransport:
     def __init__(self, name: str, manager: Client, config: Kubeconfig) -> None:
         self._name = name
         self._manager = manager
-        self._config = replace(config, client_cert_pem="", client_key_pem="", token="")
+        # None of the manager's own credentials: those of the account alone count.
+        self._config = replace(
+            config, client_cert_pem="", client_key_pem="", token="", token_file=""
+        )
         self._transport: HttpsTransport | None = None
         self._renew_at = 0.0
         self._renewing = asyncio.Lock()
@@ -69,8 +72,9 @@ class ServiceAccountTransport:
         async with self._renewing:
             if self._transport is None or env.monotonic() >= self._renew_at:
                 token = await self._new_token()
-                # The old transport is not closed: watches opened with it may still run.
-                self._transport = HttpsTransport(replace(self._config, token=token))
+                if self._transport is None:
+                    self._transport = HttpsTransport(self._config)
+                self._transport.use_token(token)
                 self._renew_at = env.monotonic() + _RENEW_AFTER_SECONDS
             return self._transport
 

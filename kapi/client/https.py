@@ -119,6 +119,10 @@ class HttpsTransport:
         finally:
             connection.abort()
 
+    def use_token(self, token: str) -> None:
+        """From the next request on; connections are kept."""
+        self._token = token
+
     async def close(self) -> None:
         self._closed = True
         for connection in self._idle:
