@@ -172,7 +172,12 @@ class CustomResources:
                 self._clean_up(name)
             return True
         others = [item for item in self._present({_group_of(name)}) if name_of(item) != name]
-        status = planned_status(definition, others, env.timestamp())
+        try:
+            status = planned_status(definition, others, env.timestamp())
+        except Exception:
+            # As in `_serve`: what an older version let in must not hold up its neighbours.
+            _log.exception("the status of the custom kind %s cannot be planned", name)
+            return True
         return status is None or await self._write_status(name, status)
 
     def _current(self, name: str) -> Object | None:

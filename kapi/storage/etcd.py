@@ -307,7 +307,8 @@ class EtcdStore:
         return (self._prefix + key).encode()
 
     def _name(self, key: bytes) -> str:
-        return key.decode()[len(self._prefix) :]
+        """The key as a text; other programs' may be none, which must not end a watch."""
+        return key.decode("utf-8", "replace")[len(self._prefix) :]
 
     def _end(self, prefix: str) -> bytes:
         """The end of the prefix's range; a zero byte is etcd's word for "no end"."""

@@ -231,6 +231,10 @@ class WatchCache:
             except StorageError as error:
                 _log.warning("the watch cache lost the store: %s", error)
                 failures += 1
+            except Exception:
+                # One value that nobody foresaw must not leave the server behind for ever.
+                _log.exception("the watch cache could not follow after %d", self._revision)
+                failures += 1
             if failures:
                 await env.sleep(RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1])
 

@@ -9,6 +9,7 @@ import pytest
 
 from kapi.api.object import Object, labels_of
 from kapi.storage import codec
+from kapi.storage.cached import CacheEvent
 from kapi.storage.errors import Compacted, StorageUnavailable, WatchLagged
 from kapi.storage.etcd import EtcdStore
 from kapi.storage.memory import MemoryStore
@@ -237,6 +238,23 @@ async def test_what_came_and_went_while_the_store_was_away_is_not_hidden() -> No
         watcher.close()
         await put(store, cache, f"later-{number}", pod("later"))
     await cache.stop()
+
+
+async def test_a_surprise_does_not_leave_the_cache_behind(
+    store: MemoryStore, cache: WatchCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watcher = cache.watch("/registry/pods/")
+    put_entry, surprises = cache._state.put, iter([RuntimeError("nobody foresaw this")])
+
+    def surprising(key: str, value: bytes, revision: int) -> CacheEvent | None:
+        for surprise in surprises:
+            raise surprise
+        return put_entry(key, value, revision)
+
+    monkeypatch.setattr(cache._state, "put", surprising)
+    await put(store, cache, "a", pod("a"))
+    assert [event.key for event in await watcher.next(5)] == ["/registry/pods/ns/a"]
+    watcher.close()
 
 
 async def test_an_etcd_that_others_write_to_does_not_stall_reads(tmp_path: Path) -> None:
