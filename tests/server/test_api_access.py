@@ -159,3 +159,19 @@ async def test_metrics_do_not_grow_with_what_is_refused(api):
     text = (await api.admin("GET", "/metrics")).body
     assert "scanner" not in text.lower()
     assert 'apiserver_request_total{code="401",component="apiserver",group="",' in text
+
+
+async def test_rules_are_listed_as_they_are_stored(api, namespace):
+    rules = [{"verbs": ["watch", "get"], "apiGroups": [""], "resources": ["secrets", "pods"]}]
+    roles = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}"
+    await api.admin("POST", f"{roles}/roles", {"metadata": {"name": "r"}, "rules": rules})
+    binding = {
+        "metadata": {"name": "r"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "alice"}],
+    }
+    await api.admin("POST", f"{roles}/rolebindings", binding)
+    path = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
+    body = {"spec": {"namespace": namespace}}
+    status = (await api.alice("POST", path, body)).body["status"]
+    assert rules[0] in status["resourceRules"]

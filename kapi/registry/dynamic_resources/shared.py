@@ -6,6 +6,8 @@ Source: k8s.io/kubernetes `pkg/apis/resource/validation/validation.go`.
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
+
 from kapi.api.errors import (
     FieldError,
     duplicate,
@@ -74,6 +76,8 @@ def configuration(item: Object, path: str) -> list[FieldError]:
     parameters, own = opaque.get("parameters"), f"{path}.parameters"
     if parameters is None:
         errors.append(required(own))
+    elif len(orjson.dumps(parameters)) > _LONGEST_PARAMETERS:
+        errors.append(too_long(own, _LONGEST_PARAMETERS))
     elif not isinstance(parameters, dict):
         errors.append(invalid(own, "<value omitted>", "must be a valid JSON object"))
     return errors

@@ -101,25 +101,19 @@ async def _rules(call: Call, review: Object) -> Object:
         raise errors.BadRequest("no namespace on request")
     rules = call.api.rbac.rules_for(call.exchange.user, namespace)
     return {
-        "resourceRules": [_resource_rule(rule) for rule in rules if rule.resources],
-        "nonResourceRules": [
-            {"verbs": sorted(rule.verbs), "nonResourceURLs": sorted(rule.paths)}
-            for rule in rules
-            if rule.paths
-        ],
+        "resourceRules": [_shown(rule, _RESOURCE_RULE) for rule in rules if rule.resources],
+        "nonResourceRules": [_shown(rule, _PATH_RULE) for rule in rules if rule.paths],
         "incomplete": False,
     }
 
 
-def _resource_rule(rule: PolicyRule) -> Object:
-    found: Object = {
-        "verbs": sorted(rule.verbs),
-        "apiGroups": sorted(rule.groups),
-        "resources": sorted(rule.resources),
-    }
-    if rule.names:
-        found["resourceNames"] = sorted(rule.names)
-    return found
+_RESOURCE_RULE = ("verbs", "apiGroups", "resources", "resourceNames")
+_PATH_RULE = ("verbs", "nonResourceURLs")
+
+
+def _shown(rule: PolicyRule, keys: tuple[str, ...]) -> Object:
+    """Part of a rule, in the order in which it is stored."""
+    return {key: list(rule.source[key]) for key in keys if rule.source.get(key)}
 
 
 def _user_status(user: UserInfo) -> Object:
