@@ -53,12 +53,6 @@ def invalid(field: str, value: Any, detail: str) -> FieldError:
     )
 
 
-def type_invalid(field: str, value: Any, detail: str) -> FieldError:
-    return FieldError(
-        "FieldValueTypeInvalid", field, _with_detail(f"Invalid value: {_spelled(value)}", detail)
-    )
-
-
 def duplicate(field: str, value: Any) -> FieldError:
     return FieldError("FieldValueDuplicate", field, f"Duplicate value: {_spelled(value)}")
 

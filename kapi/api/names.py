@@ -16,7 +16,6 @@ _QUALIFIED = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED})?"
 _WILDCARD = rf"\*\.{_SUBDOMAIN}"
 _CONFIG_KEY = "[-._a-zA-Z0-9]+"
-_ENV_NAME = "[-._a-zA-Z][-._a-zA-Z0-9]*"
 _C_IDENTIFIER = "[A-Za-z_][A-Za-z0-9_]*"
 _HEADER = "[-A-Za-z0-9]+"
 
@@ -27,7 +26,6 @@ _qualified = re.compile(_QUALIFIED).fullmatch
 _label_value = re.compile(_LABEL_VALUE).fullmatch
 _wildcard = re.compile(_WILDCARD).fullmatch
 _config_key = re.compile(_CONFIG_KEY).fullmatch
-_env_name = re.compile(_ENV_NAME).fullmatch
 _relaxed_env_name = re.compile("[ -<>-~]+").fullmatch
 _c_identifier = re.compile(_C_IDENTIFIER).fullmatch
 _header = re.compile(_HEADER).fullmatch
@@ -52,10 +50,6 @@ _WILDCARD_TEXT = (
     "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which"
     " must consist of lower case alphanumeric characters, '-' or '.' and end with an alphanumeric"
     " character"
-)
-_ENV_TEXT = (
-    "a valid environment variable name must consist of alphabetic characters, digits, '_', '-',"
-    " or '.', and must not start with a digit"
 )
 _C_IDENTIFIER_TEXT = (
     "a valid C identifier must start with alphabetic character or '_', followed by a string of"
@@ -186,10 +180,6 @@ def label_value_errors(text: str) -> list[str]:
     return errors
 
 
-def port_number_errors(port: int) -> list[str]:
-    return [] if 1 <= port <= 65535 else [inclusive_range_error(1, 65535)]
-
-
 def port_name_errors(text: str) -> list[str]:
     """IANA service name, at most 15 characters."""
     errors = [max_length_error(15)] if _size(text) > 15 else []
@@ -217,18 +207,6 @@ def config_map_key_errors(text: str) -> list[str]:
                 "key-name",
             )
         )
-    if text in (".", ".."):
-        errors.append(f"must not be '{text}'")
-    elif text.startswith(".."):
-        errors.append("must not start with '..'")
-    return errors
-
-
-def env_var_name_errors(text: str) -> list[str]:
-    """The classic rule, which envFrom prefixes and older fields keep."""
-    errors: list[str] = []
-    if not _env_name(text):
-        errors.append(regex_error(_ENV_TEXT, _ENV_NAME, "my.env-name", "MY_ENV.NAME", "MyEnvName1"))
     if text in (".", ".."):
         errors.append(f"must not be '{text}'")
     elif text.startswith(".."):
@@ -267,16 +245,6 @@ def ip_errors(text: str) -> list[str]:
     except ValueError:
         return ["must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"]
     return []
-
-
-def fully_qualified_domain_errors(text: str) -> list[str]:
-    """A domain of at least two labels, as CSR signer and gate names carry."""
-    if not text:
-        return ["must be non-empty"]
-    errors = dns_subdomain_errors(text.removesuffix("."))
-    if not errors and text.count(".") < 1:
-        errors.append("should be a domain with at least two segments separated by dots")
-    return errors
 
 
 def domain_prefixed_path_errors(text: str) -> list[str]:

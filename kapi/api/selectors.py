@@ -5,7 +5,7 @@ and `pkg/apis/meta/v1/{helpers.go,validation}`. Parsing a label selector's text 
 `label_grammar.py`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -240,8 +240,3 @@ def parse_field_selector(text: str) -> FieldSelector:
             # A term with neither side selects everything, as upstream's transformation has it.
             found.append((field, operator, value))
     return FieldSelector(tuple(found))
-
-
-def any_matches(selectors: Sequence[LabelSelector], labels: Mapping[str, str] | None) -> bool:
-    """Does one of the selectors match?"""
-    return any(selector.matches(labels) for selector in selectors)

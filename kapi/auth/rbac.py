@@ -165,26 +165,6 @@ class RbacAuthorizer:
         return self._index
 
 
-def rules_for_user(
-    lookup: ObjectLookup, user: UserInfo, namespace: str
-) -> tuple[list[Object], list[Object]]:
-    """What a SelfSubjectRulesReview lists: resource rules and non-resource rules, as stored."""
-    resource_rules: list[Object] = []
-    path_rules: list[Object] = []
-    for grant in _Index(lookup).grants(user, namespace):
-        for rule in grant.rules:
-            if rule.resources:
-                keys = ("verbs", "apiGroups", "resources", "resourceNames")
-                resource_rules.append(_picked(rule, keys))
-            if rule.paths:
-                path_rules.append(_picked(rule, ("verbs", "nonResourceURLs")))
-    return resource_rules, path_rules
-
-
-def _picked(rule: PolicyRule, keys: tuple[str, ...]) -> Object:
-    return {key: list(rule.source[key]) for key in keys if rule.source.get(key)}
-
-
 def _decide(index: _Index, attributes: Attributes) -> Decision:
     missing: list[str] = []
     for grant in index.grants(attributes.user, attributes.namespace):

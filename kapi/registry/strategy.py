@@ -5,7 +5,6 @@ judge and must not change it, and returns every complaint; `warnings` and `table
 Source of the division: k8s.io/apiserver `pkg/registry/rest/{create,update,delete}.go`.
 """
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -235,6 +234,3 @@ def all_fields(strategy: Strategy, obj: Object) -> dict[str, str]:
         "metadata.namespace": namespace_of(obj),
         **strategy.selectable_fields(obj),
     }
-
-
-Cleanup = Callable[[], Awaitable[None]]

@@ -26,7 +26,6 @@ class Accepted:
     media_type: str
     as_kind: As = ""
     as_version: str = "v1"
-    as_group: str = ""
 
     @property
     def is_plain_json(self) -> bool:
@@ -103,11 +102,11 @@ def _conversion(media: str, parameters: dict[str, str]) -> Accepted | None:
     if group != "meta.k8s.io" or version not in ("v1", "v1beta1"):
         return None
     if kind == "Table":
-        return Accepted(media, "Table", version, group)
+        return Accepted(media, "Table", version)
     if kind == "PartialObjectMetadata":
-        return Accepted(media, "PartialObjectMetadata", version, group)
+        return Accepted(media, "PartialObjectMetadata", version)
     if kind == "PartialObjectMetadataList":
-        return Accepted(media, "PartialObjectMetadataList", version, group)
+        return Accepted(media, "PartialObjectMetadataList", version)
     return None
 
 

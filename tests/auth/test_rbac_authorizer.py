@@ -15,7 +15,6 @@ from kapi.auth.rbac import (
     ROLE_BINDINGS,
     ROLES,
     RbacAuthorizer,
-    rules_for_user,
 )
 from kapi.auth.rules import PolicyRule, compile_rule, describe_rules, uncovered_rules
 
@@ -162,14 +161,3 @@ def test_covered_rules_grant_nothing_new(held: list[PolicyRule], wanted: PolicyR
 def test_holding_a_rule_covers_it(held: list[PolicyRule]) -> None:
     assert uncovered_rules(held, held) == ()
     assert len(describe_rules(held)) <= len(held)
-
-
-def test_the_rules_of_a_user_are_listed_as_stored(lookup: FakeLookup) -> None:
-    read_version = {"verbs": ["get"], "nonResourceURLs": ["/version"]}
-    lookup.put(CLUSTER_ROLES, {"metadata": {"name": "r"}, "rules": [read_version]})
-    lookup.put(
-        CLUSTER_ROLE_BINDINGS,
-        _binding("c", "", "ClusterRole r", {"kind": "Group", "name": "system:authenticated"}),
-    )
-    assert rules_for_user(lookup, ALICE, "a") == ([READ_PODS], [read_version])
-    assert rules_for_user(lookup, ALICE, "b") == ([], [read_version])

@@ -73,10 +73,6 @@ class SchemaNode:
     defaults_below: bool | None = field(default=None, repr=False)
 
     @property
-    def is_list(self) -> bool:
-        return self.kind == "array"
-
-    @property
     def is_map(self) -> bool:
         return self.kind in ("object", "map")
 

@@ -66,11 +66,6 @@ def pod_row(pod: Object, now: datetime) -> list[Any]:
     ]
 
 
-def pod_status_text(pod: Object) -> str:
-    """The STATUS cell alone."""
-    return _summarize(pod)[0].reason
-
-
 def _summarize(pod: Object) -> tuple[_Summary, int]:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     summary = _Summary(reason=status.get("reason") or status.get("phase") or "")

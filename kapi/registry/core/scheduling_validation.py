@@ -17,7 +17,7 @@ from kapi.api.errors import (
 from kapi.api.names import dns_label_errors, label_value_errors, qualified_name_errors
 from kapi.api.object import Object
 from kapi.api.selectors import validate_label_selector
-from kapi.registry.fields import complaints, labels, one_of
+from kapi.registry.fields import complaints, one_of
 
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -215,7 +215,3 @@ def _spread_constraint(item: Object, path: str) -> list[FieldError]:
     if item.get("matchLabelKeys") and item.get("labelSelector") is None:
         errors.append(forbidden(f"{path}.matchLabelKeys", _SELECTOR_REQUIRED))
     return errors
-
-
-def node_labels(selector: Object | None, path: str) -> list[FieldError]:
-    return labels(selector, path)
