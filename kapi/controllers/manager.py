@@ -109,8 +109,10 @@ class ControllerManager:
             return
         config = LeaderElectionConfig(name=MANAGER, identity=self._options.identity)
         recorder = EventRecorder(self._client, MANAGER)
-        self._recorders.append(recorder)
-        await LeaderElection(self._client, config, recorder).run(self._lead)
+        try:
+            await LeaderElection(self._client, config, recorder).run(self._lead)
+        finally:
+            await recorder.close()
 
     async def _lead(self) -> None:
         scope = env.TaskScope()

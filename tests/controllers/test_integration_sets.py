@@ -476,13 +476,13 @@ async def test_heartbeats_of_nodes_wake_nobody(cluster):
     await asyncio.sleep(0.2)
     queue.done(await queue.get())
     await asyncio.sleep(0.1)
-    assert listener.queue_idle
+    assert queue.idle
     heartbeat = {"status": {"conditions": [{"type": "Ready", "status": "True"}]}}
     await cluster.client.patch(NODES, "", "n1", heartbeat, subresource="status")
     body = {"metadata": {"labels": {"size": "xl"}}}
     await cluster.client.patch(NODES, "", "n1", body, content_type=MERGE_PATCH)
     await asyncio.sleep(0.2)
-    assert listener.queue_idle
+    assert queue.idle
     body = {"metadata": {"labels": {"color": "blue"}}}
     await cluster.client.patch(NODES, "", "n1", body, content_type=MERGE_PATCH)
     assert await asyncio.wait_for(queue.get(), 5) == "default/web"

@@ -100,13 +100,13 @@ async def test_a_lease_without_a_node_leaves_no_trace(client: Client) -> None:
         leases = informers.get(LEASES, "kube-node-lease")
 
         async def seen() -> bool:
-            return len(leases) == 1 and made[0].known_nodes == {"a"}
+            return len(leases) == 1 and set(made[0]._health) == {"a"}
 
         await until(seen)
         await client.delete(NODES, "", "a")
 
         async def forgotten() -> bool:
-            return made[0].known_nodes == set()
+            return not made[0]._health
 
         await until(forgotten)
         with pytest.raises(NotFound):

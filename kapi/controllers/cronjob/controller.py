@@ -59,10 +59,6 @@ class CronJobController:
         self._cron_jobs.add_handler(self._enqueue, self._changed, self._gone)
         self._jobs.add_handler(self._job_seen, self._job_changed, self._job_seen)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         await self._cron_jobs.wait_synced()
         await self._jobs.wait_synced()

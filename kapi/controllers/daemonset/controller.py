@@ -58,10 +58,6 @@ class DaemonSetController:
             lambda _: None, lambda _, __: None, self._revision_gone
         )
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         await self._owned.wait_synced()
         await self._nodes.wait_synced()

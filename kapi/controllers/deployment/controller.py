@@ -54,10 +54,6 @@ class DeploymentController:
         self._replica_sets.add_handler(self._owned_added, self._owned_changed, self._owned_gone)
         self._pods.add_handler(lambda _: None, lambda _, __: None, self._pod_gone)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         for informer in (self._deployments, self._replica_sets, self._pods):
             await informer.wait_synced()

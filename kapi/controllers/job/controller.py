@@ -64,10 +64,6 @@ class JobController:
         self._jobs.add_handler(self._enqueue, self._job_changed, self._job_gone)
         self._pods.add_handler(self._pod_added, self._pod_changed, self._pod_gone)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         await self._jobs.wait_synced()
         await self._pods.wait_synced()

@@ -26,10 +26,6 @@ class OrphanPods:
         self._jobs.add_handler(self._job_seen, self._job_changed, self._job_seen)
         self._pods.add_handler(self._pod_seen, self._pod_changed, self._pod_gone)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         # Before all Jobs are known, every pod would look forsaken.
         await self._jobs.wait_synced()

@@ -65,11 +65,6 @@ class NodeLifecycleController:
             await informer.wait_synced()
         await self._loop.run()
 
-    @property
-    def known_nodes(self) -> set[str]:
-        """Whose signs of life are kept."""
-        return set(self._health)
-
     # Events
 
     def _health_of(self, name: str) -> Health:

@@ -65,10 +65,6 @@ class ReplicaSetController:
         )
         self._owned.owners.add_index("controller", by_controller)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         await self._owned.wait_synced()
         await self._loop.run()

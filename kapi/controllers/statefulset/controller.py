@@ -59,10 +59,6 @@ class StatefulSetController:
         self._owned = OwnedPods(context, STATEFUL_SETS, self._loop.queue.add, member=is_member)
         self._claims.add_handler(lambda _: None, lambda _, __: None, self._claim_gone)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         await self._owned.wait_synced()
         await self._revisions.informer.wait_synced()

@@ -21,10 +21,6 @@ class TtlAfterFinishedController:
         self._loop = ReconcileLoop(NAME, self.reconcile)
         self._jobs.add_handler(self._enqueue, self._changed, self._gone)
 
-    @property
-    def queue_idle(self) -> bool:
-        return self._loop.queue.idle
-
     async def run(self) -> None:
         await self._jobs.wait_synced()
         await self._loop.run()
