@@ -9,6 +9,7 @@ import pytest
 from kapi.api.user import UserInfo
 from kapi.registry.apps.daemon_set import DaemonSetStrategy
 from kapi.registry.apps.deployment import DeploymentStrategy
+from kapi.registry.apps.validation import at_most_all, is_zero
 from kapi.registry.batch.job import JobStrategy
 from kapi.registry.batch.schedule import schedule_error
 from kapi.registry.cells import selector_string
@@ -271,3 +272,25 @@ def test_the_keys_of_addresses_are_those_the_allocator_writes() -> None:
     assert row("ipaddresses", "networking.k8s.io").key("", "10.96.0.1") == (
         "/registry/ipaddresses/10.96.0.1"
     )
+
+
+@pytest.mark.parametrize("digits", ["101", "0" * 9 + "101", "9" * 5000])
+def test_a_share_above_everything_is_refused_however_long(digits: str) -> None:
+    (error,) = at_most_all(f"{digits}%", "spec.x")
+    assert error.message.endswith("must not be greater than 100%")
+
+
+def test_a_share_of_nothing_may_be_long() -> None:
+    zeros = "0" * 5000
+    assert at_most_all(f"{zeros}%", "spec.x") == []
+    assert is_zero(f"{zeros}%")
+    assert not is_zero(f"{zeros}1%")
+
+
+@pytest.mark.parametrize("written", ["\u00b2", "9" * 5000, "text"])
+def test_a_template_generation_written_by_others_does_no_harm(written: str) -> None:
+    key = "deprecated.daemonset.template.generation"
+    old: dict[str, Any] = {"metadata": {"annotations": {key: written}}, "spec": {}}
+    new: dict[str, Any] = {"metadata": {}, "spec": {"template": TEMPLATE}}
+    DaemonSetStrategy().prepare_for_update(CONTEXT, new, old)
+    assert new["metadata"]["annotations"][key] == "2"

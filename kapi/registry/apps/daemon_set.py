@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from kapi.api.errors import FieldError, invalid, not_supported, required
+from kapi.api.go_numbers import NumberError, parse_int
 from kapi.api.object import Object, annotations_of, metadata, name_of
 from kapi.api.selectors import label_selector_from_object, validate_label_selector
 from kapi.registry.apps.validation import (
@@ -11,11 +12,12 @@ from kapi.registry.apps.validation import (
     at_most_all,
     is_zero,
     number_or_percent,
+    selector_unchanged,
     template_labels,
 )
 from kapi.registry.cells import containers_and_images, key_values, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
-from kapi.registry.fields import immutable, not_negative
+from kapi.registry.fields import not_negative
 from kapi.registry.strategy import (
     AGE_COLUMN,
     CONTAINERS_COLUMN,
@@ -77,8 +79,10 @@ class DaemonSetStrategy(Strategy):
 
     def prepare_for_update(self, ctx: RequestContext, obj: Object, old: Object) -> None:
         obj["status"] = dict(old.get("status") or {})
-        before = annotations_of(old).get(_TEMPLATE_GENERATION, "1")
-        generation = int(before) if before.isdigit() else 1
+        try:
+            generation = parse_int(annotations_of(old).get(_TEMPLATE_GENERATION, "1"))
+        except NumberError:
+            generation = 1
         if obj["spec"].get("template") != old["spec"].get("template"):
             generation += 1
         _set_template_generation(obj, generation)
@@ -95,9 +99,7 @@ class DaemonSetStrategy(Strategy):
         ]
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        selector = (obj.get("spec") or {}).get("selector")
-        before = (old.get("spec") or {}).get("selector")
-        return [*self.validate(obj), *immutable(selector, before, "spec.selector")]
+        return [*self.validate(obj), *selector_unchanged(obj, old)]
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         status = obj.get("status") or {}

@@ -10,12 +10,13 @@ from kapi.registry.apps.validation import (
     at_most_all,
     is_zero,
     number_or_percent,
+    selector_unchanged,
     status_counts,
     workload_selector,
 )
 from kapi.registry.cells import containers_and_images, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
-from kapi.registry.fields import immutable, not_negative
+from kapi.registry.fields import not_negative
 from kapi.registry.strategy import (
     AGE_COLUMN,
     CONTAINERS_COLUMN,
@@ -123,9 +124,7 @@ class DeploymentStrategy(Strategy):
         ]
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        selector = (obj.get("spec") or {}).get("selector")
-        before = (old.get("spec") or {}).get("selector")
-        return [*self.validate(obj), *immutable(selector, before, "spec.selector")]
+        return [*self.validate(obj), *selector_unchanged(obj, old)]
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         status = obj.get("status") or {}

@@ -8,12 +8,12 @@ from kapi.api.object import Object, name_of
 from kapi.registry.apps.validation import (
     always_restarting_template,
     replica_counts,
+    selector_unchanged,
     status_counts,
     workload_selector,
 )
 from kapi.registry.cells import containers_and_images, label_selector_text
 from kapi.registry.core.pod_defaults import default_pod_template
-from kapi.registry.fields import immutable
 from kapi.registry.strategy import (
     AGE_COLUMN,
     CONTAINERS_COLUMN,
@@ -72,9 +72,7 @@ class ReplicaSetStrategy(Strategy):
         ]
 
     def validate_update(self, obj: Object, old: Object) -> list[FieldError]:
-        selector = (obj.get("spec") or {}).get("selector")
-        before = (old.get("spec") or {}).get("selector")
-        return [*self.validate(obj), *immutable(selector, before, "spec.selector")]
+        return [*self.validate(obj), *selector_unchanged(obj, old)]
 
     def validate_status(self, obj: Object, old: Object) -> list[FieldError]:
         return status_counts(obj.get("status") or {}, REPLICA_STATUS_COUNTS)

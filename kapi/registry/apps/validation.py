@@ -11,7 +11,7 @@ from kapi.api.names import regex_error
 from kapi.api.object import Object
 from kapi.api.selectors import label_selector_from_object, validate_label_selector
 from kapi.registry.core.pod_validation import pod_template
-from kapi.registry.fields import NOT_NEGATIVE, not_negative
+from kapi.registry.fields import NOT_NEGATIVE, immutable, not_negative
 
 _PERCENT_PATTERN = "[0-9]+%"
 _PERCENT = re.compile(_PERCENT_PATTERN)
@@ -48,6 +48,13 @@ def workload_selector(
     if not label_selector_from_object(selector).matches(template_labels(template) or {}):
         return _mismatch(template)
     return []
+
+
+def selector_unchanged(obj: Object, old: Object) -> list[FieldError]:
+    """The pods of a workload stay its own: spec.selector is never changed."""
+    selector = (obj.get("spec") or {}).get("selector")
+    before = (old.get("spec") or {}).get("selector")
+    return immutable(selector, before, "spec.selector")
 
 
 def _mismatch(template: Object | None) -> list[FieldError]:
@@ -89,15 +96,17 @@ def number_or_percent(value: Any, path: str) -> list[FieldError]:
 
 def at_most_all(value: Any, path: str) -> list[FieldError]:
     """No share above 100%."""
-    if isinstance(value, str) and _PERCENT.fullmatch(value) and int(value[:-1]) > 100:
-        return [invalid(path, value, "must not be greater than 100%")]
+    if isinstance(value, str) and _PERCENT.fullmatch(value):
+        digits = value[:-1].lstrip("0")
+        if len(digits) > 3 or int(digits or 0) > 100:
+            return [invalid(path, value, "must not be greater than 100%")]
     return []
 
 
 def is_zero(value: Any) -> bool:
     """Is a count or share nothing at all?"""
     if isinstance(value, str):
-        return bool(_PERCENT.fullmatch(value)) and int(value[:-1]) == 0
+        return bool(_PERCENT.fullmatch(value)) and not value[:-1].strip("0")
     return not value
 
 

@@ -14,6 +14,7 @@ from kapi.api.errors import (
     invalid,
     required,
 )
+from kapi.api.go_numbers import NumberError, parse_int
 from kapi.api.names import (
     dns_label_errors,
     dns_subdomain_errors,
@@ -106,7 +107,10 @@ def pod_annotations(pod: Object, path: str) -> list[FieldError]:
 def _is_int32(text: str) -> bool:
     if not re.fullmatch(r"-?[1-9][0-9]*|0", text):
         return False
-    return -_MAXIMUM_INT32 - 1 <= int(text) <= _MAXIMUM_INT32
+    try:
+        return -_MAXIMUM_INT32 - 1 <= parse_int(text) <= _MAXIMUM_INT32
+    except NumberError:
+        return False
 
 
 def pod_spec(spec: Object, path: str) -> list[FieldError]:
