@@ -84,7 +84,8 @@ class CronJobController:
         self._loop.queue.add_after(key_of(new), seconds_to_next(new, schedule, env.now()))
 
     def _gone(self, cron_job: Object) -> None:
-        self._written.pop(key_of(cron_job), None)
+        """A round that is under way may yet write down a version: the next one forgets it."""
+        self._enqueue(cron_job)
 
     def _job_seen(self, job: Object) -> None:
         reference = controller_of(job)

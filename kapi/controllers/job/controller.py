@@ -79,6 +79,8 @@ class JobController:
 
     def _job_gone(self, job: Object) -> None:
         self._forget(key_of(job))
+        # A round that is under way may remember something yet: the next one forgets that, too.
+        self._enqueue(job)
 
     def _owner_of(self, pod: Object) -> Object | None:
         reference = controller_of(pod)
