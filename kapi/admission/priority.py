@@ -7,13 +7,9 @@ from kapi.admission.plugin import AdmissionPlugin, is_pod_create, refuse
 from kapi.api.object import Object, name_of
 from kapi.auth.interface import ObjectLookup
 from kapi.registry.admission import AdmissionRequest
+from kapi.registry.scheduling.priority_class import SYSTEM_PRIORITIES
 
 _CLASSES = "priorityclasses.scheduling.k8s.io"
-# Known without being stored. Source: k8s.io/kubernetes `pkg/apis/scheduling/v1/helpers.go`.
-_SYSTEM = {
-    "system-node-critical": 2_000_001_000,
-    "system-cluster-critical": 2_000_000_000,
-}
 
 
 class Priority(AdmissionPlugin):
@@ -21,13 +17,19 @@ class Priority(AdmissionPlugin):
         self._lookup = lookup
 
     def handles(self, request: AdmissionRequest) -> bool:
-        written = request.operation in ("CREATE", "UPDATE")
-        return is_pod_create(request) or (written and request.resource.qualified == _CLASSES)
+        return is_pod_create(request) or request.resource.qualified == _CLASSES
 
     async def validate(self, request: AdmissionRequest) -> None:
-        """There is one default class at most."""
+        """There is one default class at most, and the system's classes stay."""
+        if request.resource.qualified != _CLASSES:
+            return
+        if request.operation == "DELETE":
+            # Upstream refuses in the storage of the kind, which comes to the same.
+            if request.name in SYSTEM_PRIORITIES:
+                raise refuse(request, "this is a system priority class and cannot be deleted")
+            return
         assert request.obj is not None
-        if request.resource.qualified != _CLASSES or not request.obj.get("globalDefault"):
+        if not request.obj.get("globalDefault"):
             return
         if request.old is not None and request.old.get("globalDefault"):
             return
@@ -74,8 +76,8 @@ class Priority(AdmissionPlugin):
                 return "", 0, "PreemptLowerPriority"
         else:
             found = self._lookup.get(_CLASSES, "", name)
-            if found is None and name in _SYSTEM:
-                return name, _SYSTEM[name], "PreemptLowerPriority"
+            if found is None and name in SYSTEM_PRIORITIES:
+                return name, SYSTEM_PRIORITIES[name], "PreemptLowerPriority"
             if found is None:
                 raise refuse(request, f"no PriorityClass with name {name} was found")
         policy = found.get("preemptionPolicy") or "PreemptLowerPriority"

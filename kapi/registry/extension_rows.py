@@ -3,6 +3,7 @@
 `table.py` puts them in order with the rest.
 """
 
+from kapi.api.object import GroupVersionKind
 from kapi.registry import subresources as sub
 from kapi.registry.admissionregistration import bindings, policies, webhooks
 from kapi.registry.apiregistration.api_service import APIServiceStrategy
@@ -87,6 +88,11 @@ def admission_registrations() -> tuple[Resource, ...]:
         Resource(
             group, "v1", kind, plural, False, strategy, categories=_EXTENSIONS,
             subresources=(sub.status(policy),) if strategy is policy else (),
+            # As upstream's discovery has it; objects are stored as they are sent.
+            storage_version=(
+                GroupVersionKind(group, "v1beta1", kind)
+                if kind.startswith("MutatingAdmissionPolicy") else None
+            ),
         )
         for kind, plural, strategy in rows
     )  # fmt: skip

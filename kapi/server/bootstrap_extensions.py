@@ -1,7 +1,9 @@
-"""The APIServices, FlowSchemas and PriorityLevelConfigurations that every cluster has.
+"""The APIServices, FlowSchemas, PriorityClasses and the ServiceCIDR that every cluster has.
 
-Sources: k8s.io/kubernetes `pkg/controlplane/apiserver/aggregator.go` for the priorities,
-`pkg/registry/flowcontrol/ensurer` for the others.
+Sources: k8s.io/kubernetes `pkg/controlplane/apiserver/aggregator.go` for the priorities of groups,
+`pkg/registry/flowcontrol/ensurer` for FlowSchemas and their levels,
+`pkg/registry/scheduling/rest` for PriorityClasses,
+`pkg/controlplane/controller/defaultservicecidr` for the ServiceCIDR.
 """
 
 import asyncio
@@ -13,6 +15,7 @@ from kapi.registry.flowcontrol.mandatory import (
     bootstrap_priority_levels,
 )
 from kapi.registry.resource import Resource
+from kapi.registry.scheduling.priority_class import system_priority_classes
 from kapi.registry.store import GenericStore
 from kapi.registry.strategy import RequestContext
 from kapi.server.bootstrap import API_SERVER, ensure
@@ -21,6 +24,8 @@ from kapi.server.decoding import private_copy
 
 _API_SERVICES = "apiservices.apiregistration.k8s.io"
 _FLOW_SCHEMAS = "flowschemas.flowcontrol.apiserver.k8s.io"
+_PRIORITY_CLASSES = "priorityclasses.scheduling.k8s.io"
+_SERVICE_CIDRS = "servicecidrs.networking.k8s.io"
 _PRIORITY_LEVELS = "prioritylevelconfigurations.flowcontrol.apiserver.k8s.io"
 _GROUP_PRIORITIES = {
     "": 18000,
@@ -57,9 +62,12 @@ async def bootstrap_extensions(api: Api) -> None:
     """Create what is missing; what users changed stays as it is."""
     rows = [store.resource for store in api.stores.values()]
     services, levels = api.store_of(_API_SERVICES), api.store_of(_PRIORITY_LEVELS)
+    classes = api.store_of(_PRIORITY_CLASSES)
     await asyncio.gather(
+        *(ensure(classes, obj) for obj in system_priority_classes()),
         *(ensure(services, obj) for obj in api_services(rows)),
         *(ensure(levels, private_copy(obj)) for obj in bootstrap_priority_levels()),
+        _ensure_service_cidr(api),
     )
     await asyncio.gather(*(_ensure_flow_schema(api, obj) for obj in bootstrap_flow_schemas()))
 
@@ -92,20 +100,43 @@ async def _ensure_flow_schema(api: Api, obj: Object) -> None:
     if not await ensure(store, private_copy(obj)):
         return
     level = obj["spec"]["priorityLevelConfiguration"]["name"]
+    condition = {
+        "type": "Dangling",
+        "status": "False",
+        "reason": "Found",
+        "message": "This FlowSchema references the PriorityLevelConfiguration object named "
+        f'"{level}" and it exists',
+    }
+    manager = "api-priority-and-fairness-config-consumer-v1"
+    await _set_condition(store, name_of(obj), condition, manager)
+
+
+async def _ensure_service_cidr(api: Api) -> None:
+    """The range that the server itself was given to take service addresses from."""
+    store = api.store_of(_SERVICE_CIDRS)
+    cidr: Object = {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "ServiceCIDR",
+        "metadata": {"name": "kubernetes"},
+        "spec": {"cidrs": [api.config.service_cidr]},
+    }
+    if not await ensure(store, cidr):
+        return
+    condition = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "",
+        "message": "Kubernetes Service CIDR is ready",
+    }
+    await _set_condition(store, "kubernetes", condition, "kube-apiserver")
+
+
+async def _set_condition(store: GenericStore, name: str, condition: Object, manager: str) -> None:
+    """Make this the one condition of a new object, as of now."""
     status = GenericStore(store.resource, store.backing, store.resource.subresource("status"))
 
     async def build(old: Object) -> Object:
-        condition = {
-            "type": "Dangling",
-            "status": "False",
-            "lastTransitionTime": env.timestamp(),
-            "reason": "Found",
-            "message": "This FlowSchema references the PriorityLevelConfiguration object named "
-            f'"{level}" and it exists',
-        }
-        return {**old, "status": {"conditions": [condition]}}
+        now = {**condition, "lastTransitionTime": env.timestamp()}
+        return {**old, "status": {"conditions": [now]}}
 
-    context = RequestContext(
-        API_SERVER, field_manager="api-priority-and-fairness-config-consumer-v1"
-    )
-    await status.update(context, name_of(obj), build)
+    await status.update(RequestContext(API_SERVER, field_manager=manager), name, build)

@@ -20,6 +20,11 @@ class Health:
     def __init__(self, checks: dict[str, Check]) -> None:
         self._checks = checks
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of the checks; each has a path of its own below every endpoint."""
+        return tuple(self._checks)
+
     async def serve(self, exchange: Exchange, endpoint: str, name: str) -> None:
         """Answer `/livez` (name empty) or `/livez/<name>`."""
         if name:

@@ -131,9 +131,13 @@ class NonResourceHandler:
             await page_not_found(exchange)
 
     async def _root(self, exchange: Exchange) -> None:
-        paths = [*sorted(path for path in self._exact if path), "/healthz", "/livez", "/readyz"]
+        paths = {path for path in self._exact if path} | {"/apis/", "/openapi/v3/"}
+        for endpoint in _HEALTH:
+            paths |= {f"/{endpoint}", *(f"/{endpoint}/{name}" for name in self._health.names)}
         for group, version in self._discovery.group_versions():
-            paths.append(f"/apis/{group}/{version}" if group else f"/api/{version}")
+            paths.add(f"/apis/{group}/{version}" if group else f"/api/{version}")
+            if group:
+                paths.add(f"/apis/{group}")
         await exchange.respond_object(200, {"paths": sorted(paths)})
 
     async def _api_root(self, exchange: Exchange) -> None:

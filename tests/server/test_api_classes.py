@@ -60,6 +60,34 @@ async def test_a_second_default_priority_class_is_refused(api):
     assert again.status == 200
 
 
+async def test_the_system_priority_classes_are_there_to_stay(api):
+    path = "/apis/scheduling.k8s.io/v1/priorityclasses"
+    for name, value in (
+        ("system-node-critical", 2_000_001_000),
+        ("system-cluster-critical", 2_000_000_000),
+    ):
+        assert (await api.admin("GET", f"{path}/{name}")).body["value"] == value
+        answer = await api.admin("DELETE", f"{path}/{name}")
+        assert (answer.status, answer.message) == (
+            403,
+            f'priorityclasses.scheduling.k8s.io "{name}" is forbidden: '
+            "this is a system priority class and cannot be deleted",
+        )
+        assert (await api.admin("GET", f"{path}/{name}")).status == 200
+    body = {"metadata": {"name": "system-node-critical"}, "value": 2_000_001_000}
+    answer = await api.admin("POST", path, {**body, "globalDefault": True}, dryRun="All")
+    assert answer.status == 422
+    assert "globalDefault of system-node-critical PriorityClass must be false" in answer.message
+
+
+async def test_the_range_of_service_addresses_is_an_object_that_is_ready(api):
+    path = "/apis/networking.k8s.io/v1/servicecidrs/kubernetes"
+    found = (await api.admin("GET", path)).body
+    assert found["spec"] == {"cidrs": ["10.96.0.0/16"]}
+    (condition,) = found["status"]["conditions"]
+    assert (condition["type"], condition["status"]) == ("Ready", "True")
+
+
 async def test_a_pod_takes_overhead_from_its_runtime_class(api, namespace):
     body = {
         "metadata": {"name": "vm"},

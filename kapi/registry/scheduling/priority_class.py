@@ -13,7 +13,27 @@ SYSTEM_PRIORITIES = {
     "system-node-critical": 2 * HIGHEST_USER_PRIORITY + 1000,
     "system-cluster-critical": 2 * HIGHEST_USER_PRIORITY,
 }
+_SYSTEM_DESCRIPTIONS = {
+    "system-node-critical": "Used for system critical pods that must not be moved from their "
+    "current node.",
+    "system-cluster-critical": "Used for system critical pods that must run in the cluster, but "
+    "can be moved to another node if necessary.",
+}
 _POLICIES = ("PreemptLowerPriority", "Never")
+
+
+def system_priority_classes() -> list[Object]:
+    """What every cluster has. Source: k8s.io/kubernetes `pkg/apis/scheduling/v1/helpers.go`."""
+    return [
+        {
+            "apiVersion": "scheduling.k8s.io/v1",
+            "kind": "PriorityClass",
+            "metadata": {"name": name},
+            "value": value,
+            "description": _SYSTEM_DESCRIPTIONS[name],
+        }
+        for name, value in SYSTEM_PRIORITIES.items()
+    ]
 
 
 class PriorityClassStrategy(Strategy):
@@ -52,6 +72,9 @@ class PriorityClassStrategy(Strategy):
                 errors.append(forbidden("metadata.name", text))
             elif known != value:
                 text = f"{reserved}value of {name} PriorityClass must be {known}"
+                errors.append(forbidden("metadata.name", text))
+            elif obj.get("globalDefault"):
+                text = f"{reserved}globalDefault of {name} PriorityClass must be false"
                 errors.append(forbidden("metadata.name", text))
         elif value > HIGHEST_USER_PRIORITY:
             text = f"maximum allowed value of a user defined priority is {HIGHEST_USER_PRIORITY}"
