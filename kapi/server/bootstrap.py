@@ -31,7 +31,10 @@ _PLURALS = {
 
 
 def _context(namespace: str = "", manager: str = "kube-apiserver") -> RequestContext:
-    return RequestContext(API_SERVER, namespace=namespace, field_manager=manager)
+    """Another server may be bringing the same objects up to date: its writes are built upon."""
+    context = RequestContext(API_SERVER, namespace=namespace, field_manager=manager)
+    context.retry_conflicts = True
+    return context
 
 
 async def ensure(store: GenericStore, obj: Object, manager: str = "kube-apiserver") -> bool:

@@ -7,7 +7,7 @@ import pytest
 from kapi import env
 from kapi.api import errors
 from kapi.server.connect import log, proxy
-from kapi.server.connect.kubelet import Destination
+from kapi.server.connect.kubelet import Destination, open_websocket
 
 PODS = "/api/v1/namespaces/{}/pods"
 
@@ -104,3 +104,24 @@ async def test_a_pod_cannot_claim_an_address_of_the_server_itself(api, namespace
 def test_ports_that_do_not_exist_are_refused(name):
     with pytest.raises(errors.BadRequest):
         proxy.split_name(name)
+
+
+@pytest.mark.parametrize("answer", [b"", b"no http at all\r\n\r\n"])
+async def test_a_kubelet_that_breaks_off_a_handshake_is_an_error_of_its_own(answer):
+    left = asyncio.Event()
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        if answer:
+            await reader.read()
+        left.set()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    destination = Destination("127.0.0.1", server.sockets[0].getsockname()[1], None)
+    with pytest.raises(errors.ApiError):
+        await open_websocket(destination, "/exec", [])
+    await asyncio.wait_for(left.wait(), 5)
+    server.close()
+    await server.wait_closed()

@@ -249,6 +249,25 @@ async def open_websocket(
 ) -> WebSocketClient:
     """Shake hands with a kubelet. A refusal is raised as the Status it carries."""
     reader, writer = await connect(destination)
+    try:
+        return await _shake_hands(reader, writer, destination, target, subprotocols)
+    except RemoteProtocolError as error:
+        writer.close()
+        raise errors.InternalError(
+            f"error dialing backend: {destination.authority}: {error}"
+        ) from error
+    except BaseException:
+        writer.close()
+        raise
+
+
+async def _shake_hands(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    destination: Destination,
+    target: str,
+    subprotocols: list[str],
+) -> WebSocketClient:
     protocol = WSConnection(ConnectionType.CLIENT)
     request = Request(host=destination.authority, target=target, subprotocols=subprotocols)
     writer.write(protocol.send(request))
@@ -256,7 +275,6 @@ async def open_websocket(
     while True:
         data = await reader.read(_CHUNK)
         if not data:
-            writer.close()
             raise _refusal(refused or 500, body)
         protocol.receive_data(data)
         for event in protocol.events():
@@ -265,12 +283,10 @@ async def open_websocket(
             if isinstance(event, RejectConnection):
                 refused = event.status_code
                 if not event.has_body:
-                    writer.close()
                     raise _refusal(refused, b"")
             elif isinstance(event, RejectData):
                 body += bytes(event.data)
                 if event.body_finished:
-                    writer.close()
                     raise _refusal(refused, body)
 
 
