@@ -52,7 +52,9 @@ class OwnedPods:
         *,
         member: Member = lambda owner, pod: True,
         selector_of: Callable[[Object], LabelSelector] = _selector,
+        finalizer: str = "",
     ) -> None:
+        """A `finalizer` is put on adopted pods and taken off those that are let go."""
         self.expectations = Expectations()
         self.owners = context.informers.get(resource)
         self.pods = context.informers.get(PODS)
@@ -62,6 +64,7 @@ class OwnedPods:
         self._enqueue = enqueue
         self._member = member
         self._selector_of = selector_of
+        self._finalizer = finalizer
         self.owners.add_handler(self._owner_seen, self._owner_changed, self._owner_gone)
         self.pods.add_handler(self._pod_added, self._pod_changed, self._pod_gone)
 
@@ -147,10 +150,10 @@ class OwnedPods:
         pods = list(claimed.kept)
         if claimed.adopt and await still_there(self._client, self._resource, owner):
             for pod in claimed.adopt:
-                if await self.patch(pod, adoption_patch(owner, pod)):
+                if await self.patch(pod, adoption_patch(owner, pod, self._finalizer)):
                     pods.append(pod)
         for pod in claimed.release:
-            await self.patch(pod, release_patch(owner, pod))
+            await self.patch(pod, release_patch(owner, pod, self._finalizer))
         return pods
 
     async def patch(self, pod: Object, patch: Object) -> bool:

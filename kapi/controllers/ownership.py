@@ -54,15 +54,20 @@ def claim(owner: Object, selector: LabelSelector, candidates: Iterable[Object]) 
     return Claim(tuple(kept), tuple(adopt), tuple(release))
 
 
-def adoption_patch(owner: Object, dependent: Object) -> Object:
+def adoption_patch(owner: Object, dependent: Object, finalizer: str = "") -> Object:
     """A strategic merge patch; the uid is a precondition."""
-    metadata = {"uid": uid_of(dependent), "ownerReferences": [owner_reference(owner)]}
+    metadata: Object = {"uid": uid_of(dependent), "ownerReferences": [owner_reference(owner)]}
+    if finalizer:
+        metadata["finalizers"] = [finalizer]
     return {"metadata": metadata}
 
 
-def release_patch(owner: Object, dependent: Object) -> Object:
+def release_patch(owner: Object, dependent: Object, finalizer: str = "") -> Object:
     reference = {"$patch": "delete", "uid": uid_of(owner)}
-    return {"metadata": {"uid": uid_of(dependent), "ownerReferences": [reference]}}
+    metadata: Object = {"uid": uid_of(dependent), "ownerReferences": [reference]}
+    if finalizer:
+        metadata["$deleteFromPrimitiveList/finalizers"] = [finalizer]
+    return {"metadata": metadata}
 
 
 def by_controller(obj: Object) -> Iterable[str]:

@@ -3,18 +3,14 @@
 from dataclasses import replace
 
 from kapi import env
-from kapi.api.errors import NotFound
 from kapi.api.object import (
     Object,
-    controller_of,
     is_deleting,
-    labels_of,
-    name_of,
     namespace_of,
     uid_of,
 )
 from kapi.api.selectors import label_selector_from_object
-from kapi.client.client import JOBS, PODS
+from kapi.client.client import JOBS
 from kapi.client.events import NORMAL, WARNING
 from kapi.client.informer import key_of
 from kapi.client.reconcile import LoopOptions, ReconcileLoop
@@ -22,7 +18,7 @@ from kapi.controllers.context import ControllerContext
 from kapi.controllers.job.backoff import Backoff
 from kapi.controllers.job.plan import plan_pods
 from kapi.controllers.job.pod_writer import PodWriter
-from kapi.controllers.job.pods import is_managed_elsewhere, is_suspended, is_tracked
+from kapi.controllers.job.pods import FINALIZER, is_managed_elsewhere, is_suspended, is_tracked
 from kapi.controllers.job.tally import Observed, Tally, take_stock
 from kapi.controllers.job.tracking import (
     Outcome,
@@ -39,7 +35,7 @@ from kapi.controllers.job.verdict import (
     judge,
     reached_completions,
 )
-from kapi.controllers.ownership import NO_CONTROLLER, by_controller, claim
+from kapi.controllers.owned_pods import OwnedPods
 from kapi.controllers.pods import is_ready
 
 NAME = "job-controller"
@@ -54,79 +50,42 @@ class JobController:
     def __init__(self, context: ControllerContext) -> None:
         self._client = context.client
         self._recorder = context.recorder
-        self._jobs = context.informers.get(JOBS)
-        self._pods = context.informers.get(PODS)
-        self._pods.add_index("controller", by_controller)
-        self._writer = PodWriter(context)
         self._backoffs: dict[str, Backoff] = {}
         self._written: dict[str, int] = {}
         self._loop = ReconcileLoop(NAME, self.reconcile, LoopOptions(pace=_PACE))
-        self._jobs.add_handler(self._enqueue, self._job_changed, self._job_gone)
-        self._pods.add_handler(self._pod_added, self._pod_changed, self._pod_gone)
+        self._owned = OwnedPods(context, JOBS, self._loop.queue.add, finalizer=FINALIZER)
+        self._jobs = self._owned.owners
+        self._writer = PodWriter(context, self._owned.expectations)
+        self._jobs.add_handler(self._job_seen, self._job_changed, self._job_gone)
+        self._owned.pods.add_handler(self._pod_added, self._pod_changed, self._pod_gone)
 
     async def run(self) -> None:
-        await self._jobs.wait_synced()
-        await self._pods.wait_synced()
+        await self._owned.wait_synced()
         await self._loop.run()
 
-    # Events
+    # Events. `OwnedPods` wakes the loop up.
 
-    def _enqueue(self, job: Object) -> None:
-        self._loop.queue.add(key_of(job))
+    def _job_seen(self, job: Object) -> None:
+        """Nothing to remember."""
 
     def _job_changed(self, old: Object, new: Object) -> None:
-        self._enqueue(new)
+        """Nothing to remember."""
 
     def _job_gone(self, job: Object) -> None:
+        # A Job that is created anew under the name begins anew. What a round under way may yet
+        # remember, the next one forgets.
         self._forget(key_of(job))
-        # A round that is under way may remember something yet: the next one forgets that, too.
-        self._enqueue(job)
-
-    def _owner_of(self, pod: Object) -> Object | None:
-        reference = controller_of(pod)
-        if reference is None or reference.get("kind") != JOBS.kind:
-            return None
-        job = self._jobs.get(f"{namespace_of(pod)}/{reference['name']}")
-        return job if job is not None and uid_of(job) == reference["uid"] else None
-
-    def _enqueue_matching(self, pod: Object) -> None:
-        """An orphan may be adopted by any Job that selects it."""
-        for job in self._jobs.in_namespace(namespace_of(pod)):
-            if label_selector_from_object(job["spec"].get("selector")).matches(labels_of(pod)):
-                self._enqueue(job)
 
     def _pod_added(self, pod: Object) -> None:
-        if is_deleting(pod):
-            self._pod_leaves(pod)
-        elif controller_of(pod) is None:
-            self._enqueue_matching(pod)
-        elif (job := self._owner_of(pod)) is not None:
-            self._writer.expectations.creation_seen(key_of(job))
-            self._enqueue(job)
+        """Nothing to remember."""
 
     def _pod_changed(self, old: Object, new: Object) -> None:
-        freed = is_tracked(old) and not is_tracked(new)
-        if is_deleting(new) and not is_deleting(old):
-            self._pod_leaves(new)
-        for job in (self._owner_of(old), self._owner_of(new)):
-            if job is not None:
-                if freed:
-                    self._writer.release_seen(key_of(job), new)
-                self._enqueue(job)
-        if controller_of(new) is None and (
-            labels_of(old) != labels_of(new) or controller_of(old) is not None
-        ):
-            self._enqueue_matching(new)
-
-    def _pod_leaves(self, pod: Object) -> None:
-        if (job := self._owner_of(pod)) is not None:
-            self._writer.expectations.deletion_seen(key_of(job), uid_of(pod))
-            self._enqueue(job)
+        if is_tracked(old) and not is_tracked(new):
+            self._pod_gone(old)
 
     def _pod_gone(self, pod: Object) -> None:
-        if (job := self._owner_of(pod)) is not None:
+        if (job := self._owned.owner_of(pod)) is not None:
             self._writer.release_seen(key_of(job), pod)
-        self._pod_leaves(pod)
 
     # Reconciling
 
@@ -144,7 +103,7 @@ class JobController:
         if is_managed_elsewhere(cached):
             return None
         if finished(cached):
-            self._backoffs.pop(key, None)
+            self._forget(key)
             return None
         if cached["spec"].get("completionMode") not in _MODES:
             text = "Skipped Job sync because completion mode is unknown"
@@ -159,7 +118,9 @@ class JobController:
     async def _round(self, key: str, cached: Object) -> float | None:
         now = env.now()
         job = _started(cached, env.format_time(now))
-        pods = await self._claimed_pods(job)
+        pods = await self._owned.claimed(
+            job, label_selector_from_object(job["spec"].get("selector"))
+        )
         observed = Observed(
             job=job,
             pods=tuple(pods),
@@ -183,33 +144,6 @@ class JobController:
         if not self._writer.expectations.satisfied(key):
             waits.append(self._writer.expectations.remaining(key))
         return min((value for value in waits if value is not None and value > 0), default=None)
-
-    async def _claimed_pods(self, job: Object) -> list[Object]:
-        """The Job's pods after adopting and releasing."""
-        candidates = [
-            pod
-            for value in (uid_of(job), NO_CONTROLLER + namespace_of(job))
-            for pod in self._pods.by_index("controller", value)
-        ]
-        selector = label_selector_from_object(job["spec"].get("selector"))
-        claimed = claim(job, selector, candidates)
-        pods = list(claimed.kept)
-        if claimed.adopt and await self._still_there(job):
-            for pod in claimed.adopt:
-                adopted = await self._writer.adopt(job, pod)
-                if adopted is not None:
-                    pods.append(adopted)
-        for pod in claimed.release:
-            await self._writer.let_go(job, pod)
-        return pods
-
-    async def _still_there(self, job: Object) -> bool:
-        """Adopting on behalf of a deleted Job would hand pods to the garbage collector."""
-        try:
-            live = await self._client.get(JOBS, namespace_of(job), name_of(job))
-        except NotFound:
-            return False
-        return uid_of(live) == uid_of(job) and not is_deleting(live)
 
     async def _stop(
         self, observed: Observed, tally: Tally, verdict: Verdict

@@ -3,12 +3,13 @@
 Source: `syncOrphanPod` in k8s.io/kubernetes `pkg/controller/job/job_controller.go`.
 """
 
+from kapi.api.errors import NotFound
 from kapi.api.object import Object, controller_of, namespace_of, uid_of
 from kapi.client.client import JOBS, PODS
 from kapi.client.informer import key_of
 from kapi.client.reconcile import ReconcileLoop
 from kapi.controllers.context import ControllerContext
-from kapi.controllers.job.pod_writer import PodWriter
+from kapi.controllers.job.pod_writer import drop_finalizer
 from kapi.controllers.job.pods import is_managed_elsewhere, is_tracked
 from kapi.controllers.job.verdict import finished
 from kapi.controllers.ownership import by_controller
@@ -21,7 +22,7 @@ class OrphanPods:
         self._jobs = context.informers.get(JOBS)
         self._pods = context.informers.get(PODS)
         self._pods.add_index("controller", by_controller)
-        self._writer = PodWriter(context)
+        self._client = context.client
         self._loop = ReconcileLoop("job-orphans", self.reconcile)
         self._jobs.add_handler(self._job_seen, self._job_changed, self._job_seen)
         self._pods.add_handler(self._pod_seen, self._pod_changed, self._pod_gone)
@@ -55,7 +56,10 @@ class OrphanPods:
         """Free one pod, if it is an orphan."""
         pod = self._pods.get(key)
         if pod is not None and is_tracked(pod) and self._is_orphan(pod):
-            await self._writer.drop_finalizer(pod)
+            try:
+                await drop_finalizer(self._client, pod)
+            except NotFound:
+                pass
         return None
 
     def _is_orphan(self, pod: Object) -> bool:

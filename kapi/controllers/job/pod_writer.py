@@ -4,16 +4,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from kapi.api.errors import ApiError, Invalid, NotFound
+from kapi.api.errors import ApiError, NotFound
 from kapi.api.object import Object, name_of, namespace_of, uid_of
-from kapi.client.client import PODS, STRATEGIC_MERGE_PATCH
+from kapi.client.client import PODS, STRATEGIC_MERGE_PATCH, Client
 from kapi.client.events import NORMAL, WARNING
 from kapi.client.informer import key_of
 from kapi.client.reconcile import Expectations, slow_start
 from kapi.controllers.context import ControllerContext
 from kapi.controllers.job.pods import FINALIZER, is_tracked
 from kapi.controllers.job.template import pod_for
-from kapi.controllers.ownership import adoption_patch, namespace_terminating, release_patch
+from kapi.controllers.ownership import namespace_terminating
 
 _DROP_FINALIZER = {"$deleteFromPrimitiveList/finalizers": [FINALIZER]}
 _AT_ONCE = 20
@@ -23,8 +23,8 @@ _AT_ONCE = 20
 class PodWriter:
     """`expectations` are by the Job's key; `released` are uids by the Job's key."""
 
-    def __init__(self, context: ControllerContext) -> None:
-        self.expectations = Expectations()
+    def __init__(self, context: ControllerContext, expectations: Expectations) -> None:
+        self.expectations = expectations
         self._client = context.client
         self._recorder = context.recorder
         self._released: dict[str, set[str]] = defaultdict(set)
@@ -87,7 +87,7 @@ class PodWriter:
             async with limit:
                 try:
                     if uncounted and is_tracked(pod):
-                        await self._drop_finalizer(pod)
+                        await drop_finalizer(self._client, pod)
                     await self._delete(pod)
                 except NotFound:
                     self.expectations.deletion_seen(key, uid_of(pod))
@@ -116,7 +116,9 @@ class PodWriter:
             async with limit:
                 self._released[key].add(uid_of(pod))
                 try:
-                    await self.drop_finalizer(pod)
+                    await drop_finalizer(self._client, pod)
+                except NotFound:
+                    return None
                 except (ApiError, ConnectionError) as error:
                     self._released[key].discard(uid_of(pod))
                     return error
@@ -127,39 +129,14 @@ class PodWriter:
         free = {uid_of(pod) for pod, error in zip(chosen, results, strict=True) if error is None}
         return free, next((error for error in results if error is not None), None)
 
-    async def drop_finalizer(self, pod: Object) -> None:
-        """No matter if the pod is gone, or another has its name by now."""
-        try:
-            await self._drop_finalizer(pod)
-        except NotFound:
-            pass
-
-    async def adopt(self, job: Object, pod: Object) -> Object | None:
-        """The pod as the Job's own, to be counted; None if it is gone."""
-        patch = adoption_patch(job, pod)
-        patch["metadata"]["finalizers"] = [FINALIZER]
-        return await self._patch(pod, patch)
-
-    async def let_go(self, job: Object, pod: Object) -> None:
-        """The pod no longer matches the Job's selector."""
-        patch = release_patch(job, pod)
-        patch["metadata"].update(_DROP_FINALIZER)
-        await self._patch(pod, patch)
-
-    async def _patch(self, pod: Object, patch: Object) -> Object | None:
-        try:
-            return await self._client.patch(
-                PODS, namespace_of(pod), name_of(pod), patch, content_type=STRATEGIC_MERGE_PATCH
-            )
-        except (NotFound, Invalid):
-            return None
-
-    async def _drop_finalizer(self, pod: Object) -> None:
-        patch = {"metadata": {"uid": uid_of(pod), **_DROP_FINALIZER}}
-        await self._client.patch(
-            PODS, namespace_of(pod), name_of(pod), patch, content_type=STRATEGIC_MERGE_PATCH
-        )
-
     async def _delete(self, pod: Object) -> None:
         options = {"preconditions": {"uid": uid_of(pod)}}
         await self._client.delete(PODS, namespace_of(pod), name_of(pod), options=options)
+
+
+async def drop_finalizer(client: Client, pod: Object) -> None:
+    """Raises NotFound if the pod is gone."""
+    patch = {"metadata": {"uid": uid_of(pod), **_DROP_FINALIZER}}
+    await client.patch(
+        PODS, namespace_of(pod), name_of(pod), patch, content_type=STRATEGIC_MERGE_PATCH
+    )
