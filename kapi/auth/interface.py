@@ -12,7 +12,8 @@ from kapi.api.user import UserInfo
 class Attributes:
     """One question to an authorizer.
 
-    For a request that is not about a resource, `path` is set and `resource` is empty.
+    For a request that is not about a resource, `path` is set and `resource` is empty. Of a list or
+    watch, `field_selector` is the text that narrows it.
     """
 
     user: UserInfo
@@ -24,6 +25,7 @@ class Attributes:
     namespace: str = ""
     name: str = ""
     path: str = ""
+    field_selector: str = ""
 
     @property
     def is_resource_request(self) -> bool:

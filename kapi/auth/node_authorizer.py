@@ -9,7 +9,9 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+from kapi.api.errors import BadRequest
 from kapi.api.object import Object
+from kapi.api.selectors import parse_field_selector
 from kapi.api.user import UserInfo
 from kapi.auth.bootstrap import RBAC_GROUP, BootstrapLookup
 from kapi.auth.interface import Attributes, Decision, ObjectLookup
@@ -86,12 +88,22 @@ class NodeAuthorizer:
             pod = self._lookup.get("pods", wanted.namespace, wanted.name)
             if pod is not None and pod.get("spec", {}).get("nodeName") != node:
                 return f"no relationship found between node '{node}' and this object"
+        elif wanted.verb in ("list", "watch") and _selected_node(wanted.field_selector) != node:
+            return "can only list/watch pods with spec.nodeName field selector"
         return None
 
     def _pods_of(self, node: str, namespace: str) -> Iterator[Object]:
         for pod in self._lookup.list("pods", namespace):
             if pod.get("spec", {}).get("nodeName") == node:
                 yield pod
+
+
+def _selected_node(field_selector: str) -> str | None:
+    """The one node that a selector asks for."""
+    try:
+        return parse_field_selector(field_selector).exact("spec.nodeName")
+    except BadRequest:
+        return None
 
 
 def _node_refusal(node: str, wanted: Attributes) -> str | None:

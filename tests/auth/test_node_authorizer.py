@@ -90,8 +90,6 @@ def test_what_a_kubelet_needs_every_day(authorizer: NodeAuthorizer) -> None:
     for verb, resource, subresource in [
         ("create", "nodes", ""),
         ("patch", "nodes", "status"),
-        ("list", "pods", ""),
-        ("watch", "pods", ""),
         ("patch", "pods", "status"),
         ("delete", "pods", ""),
         ("list", "services", ""),
@@ -101,6 +99,25 @@ def test_what_a_kubelet_needs_every_day(authorizer: NodeAuthorizer) -> None:
             NODE, verb, "", "v1", resource, subresource, "a", "x" if subresource else ""
         )
         assert authorizer.authorize(asked).allowed, (verb, resource, subresource)
+
+
+@pytest.mark.parametrize(
+    ("selector", "allowed"),
+    [
+        ("spec.nodeName=n1", True),
+        ("status.phase!=Failed,spec.nodeName==n1", True),
+        ("", False),
+        ("spec.nodeName=n2", False),
+        ("spec.nodeName!=n1", False),
+        ("spec.nodeName", False),
+    ],
+)
+def test_pods_are_listed_for_the_node_itself(
+    authorizer: NodeAuthorizer, selector: str, allowed: bool
+) -> None:
+    for verb in ("list", "watch"):
+        asked = Attributes(NODE, verb, "", "v1", "pods", field_selector=selector)
+        assert authorizer.authorize(asked).allowed is allowed
 
 
 def test_others_get_no_opinion(authorizer: NodeAuthorizer) -> None:

@@ -73,3 +73,23 @@ async def test_a_node_gets_tokens_bound_to_its_own_pods_only(api, namespace, pod
         assert answer.status == 403, answer.body
         assert why in answer.message
     assert (await api.admin("POST", path, token_request())).status == 201
+
+
+async def test_a_node_sees_its_own_pods_only(api, namespace, pods):
+    node = Caller(api.server.app, NODE)
+    mine = await node("GET", "/api/v1/pods", fieldSelector="spec.nodeName=n1")
+    assert [item["metadata"]["name"] for item in mine.body["items"]] == ["mine"]
+    for selector in ("", "spec.nodeName=n2"):
+        answer = await node("GET", "/api/v1/pods", fieldSelector=selector)
+        assert answer.status == 403, answer.body
+    spec = {
+        "resourceAttributes": {
+            "verb": "list",
+            "resource": "pods",
+            "fieldSelector": {
+                "requirements": [{"key": "spec.nodeName", "operator": "In", "values": ["n1"]}]
+            },
+        }
+    }
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    assert (await node("POST", path, {"spec": spec})).body["status"]["allowed"] is True

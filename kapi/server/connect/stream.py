@@ -5,12 +5,12 @@ messages for port-forward), so nothing is interpreted here.
 """
 
 import asyncio
+from dataclasses import replace
 from urllib.parse import urlencode
 
 from kapi import env
 from kapi.api import errors
 from kapi.api.object import Object
-from kapi.auth.interface import Attributes
 from kapi.server.call import Call
 from kapi.server.connect.kubelet import (
     WebSocketClient,
@@ -98,18 +98,7 @@ async def _carry(call: Call, pod: Object, target: str, known: tuple[str, ...]) -
 
 def _require_create(call: Call) -> None:
     """A WebSocket arrives as a GET; running something also needs `create`, as for a POST."""
-    asked = attributes_of(call.exchange)
-    wanted = Attributes(
-        asked.user,
-        "create",
-        asked.group,
-        asked.version,
-        asked.resource,
-        asked.subresource,
-        asked.namespace,
-        asked.name,
-        asked.path,
-    )
+    wanted = replace(attributes_of(call.exchange), verb="create")
     decision = call.api.authorizer.authorize(wanted)
     if not decision.allowed:
         raise forbidden(wanted, decision.reason)

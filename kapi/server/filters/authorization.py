@@ -22,6 +22,7 @@ def attributes_of(exchange: Exchange) -> Attributes:
         info.namespace,
         info.name,
         exchange.path,
+        exchange.param("fieldSelector"),
     )
 
 

@@ -13,6 +13,7 @@ from kapi.api import errors
 from kapi.api.object import Object, metadata
 from kapi.api.patch.apply import track_update
 from kapi.api.schema import kind_schema
+from kapi.api.selectors import FieldSelector
 from kapi.api.user import UserInfo
 from kapi.auth.interface import Attributes, Credentials
 from kapi.auth.rules import PolicyRule
@@ -66,9 +67,22 @@ def _attributes(user: UserInfo, spec: Object) -> Attributes:
             subresource=wanted.get("subresource", ""),
             namespace=wanted.get("namespace", ""),
             name=wanted.get("name", ""),
+            field_selector=_field_selector(wanted.get("fieldSelector") or {}),
         )
     other = spec.get("nonResourceAttributes") or {}
     return Attributes(user, verb=other.get("verb", ""), path=other.get("path", ""))
+
+
+def _field_selector(asked: Object) -> str:
+    """The equalities of a review's selector, as a request would spell them."""
+    pairs = [
+        (item.get("key", ""), item["values"][0])
+        for item in asked.get("requirements") or ()
+        if item.get("operator") == "In" and len(item.get("values") or ()) == 1
+    ]
+    return asked.get("rawSelector") or str(
+        FieldSelector(tuple((key, "=", value) for key, value in pairs))
+    )
 
 
 def _access_status(call: Call, user: UserInfo, spec: Object) -> Object:
