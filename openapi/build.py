@@ -38,7 +38,11 @@ class ResourceRow:
 def request(
     document: str, resources: Iterable[ServedResource], schemas: CustomSchemas = NO_SCHEMAS
 ) -> bytes:
-    """The request for a document: `v2`, `v2-protobuf`, `v3`, or `v3/<group>/<version>`."""
+    """The request for a document.
+
+    It is `v2`, `v2-protobuf`, `v3`, `v3/<group>/<version>`, or `v3-plain/<name>` for what is about
+    no resource.
+    """
     return orjson.dumps(
         {
             "document": document,
@@ -61,6 +65,8 @@ def build(encoded: bytes) -> bytes:
     if document == "v3":
         return orjson.dumps(v3.root_document(rows, schemas))
     kind, separator, rest = document.partition("/")
+    if kind == "v3-plain" and separator:
+        return orjson.dumps(v3.plain_document(rest, rows, schemas))
     group, slash, version = rest.rpartition("/")
     if kind != "v3" or not separator or not slash:
         raise ValueError(f"no such document: {document}")

@@ -95,7 +95,12 @@ def _bare(group: str) -> str:
 
 def id_part(group: str, version: str) -> str:
     """`RbacAuthorizationV1`: the group version inside an operation id."""
-    return _camel(_bare(group) or "core") + _camel(version)
+    return group_id_part(group) + _camel(version)
+
+
+def group_id_part(group: str) -> str:
+    """`RbacAuthorization`: the group inside an operation id."""
+    return _camel(_bare(group) or "core")
 
 
 def definition_name(definitions: Definitions, gvk: GroupVersionKind) -> str:

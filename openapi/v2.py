@@ -18,6 +18,7 @@ from openapi.operations import (
     resource_paths,
 )
 from openapi.parameters import PARAMETERS, Parameter
+from openapi.plain_paths import documents_of_their_own, of_group_versions, operation_v2
 from openapi.resource import NO_SCHEMAS, CustomSchemas, ServedResource, gvk_dict, gvk_of
 from openapi.v3 import custom_schemas
 
@@ -33,6 +34,8 @@ def document(resources: Iterable[ServedResource], schemas: CustomSchemas = NO_SC
     paths = resource_paths(rows, definitions)
     roots = definitions_used(paths) | {definition_name(definitions, gvk_of(row)) for row in rows}
     roots |= {f"{META}ObjectMeta", f"{META}ListMeta", f"{META}Status"}
+    plain = [*documents_of_their_own(rows, schemas).values(), *of_group_versions(rows, definitions)]
+    roots |= {path.answer for path in plain if path.answer}
     built = {name: definitions.schema_v2(name) for name in definitions.reachable(roots)}
     for row in rows:
         gvk = gvk_of(row)
@@ -42,7 +45,10 @@ def document(resources: Iterable[ServedResource], schemas: CustomSchemas = NO_SC
     return {
         "swagger": "2.0",
         "info": {"title": "Kubernetes", "version": SCHEMA_VERSION},
-        "paths": {path.path: _path_item(path) for path in paths},
+        "paths": {
+            **{path.path: {"get": operation_v2(path, _answer(path.answer))} for path in plain},
+            **{path.path: _path_item(path) for path in paths},
+        },
         "definitions": dict(sorted(built.items())),
         "parameters": {
             name: _inline(parameter)
@@ -119,5 +125,8 @@ def _operation(operation: Operation) -> Object:
 
 
 def _response(answer: str) -> Object:
-    schema: Object = {"$ref": f"{V2_REF}{answer}"} if answer else {"type": "string"}
-    return {"description": "OK", "schema": schema}
+    return {"description": "OK", "schema": _answer(answer)}
+
+
+def _answer(name: str) -> Object:
+    return {"$ref": f"{V2_REF}{name}"} if name else {"type": "string"}

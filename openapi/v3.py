@@ -25,9 +25,14 @@ from openapi.operations import (
     group_version_path,
     list_kind,
     resource_paths,
-    tag_of,
 )
 from openapi.parameters import Parameter
+from openapi.plain_paths import (
+    PlainPath,
+    documents_of_their_own,
+    of_group_versions,
+    operation_v3,
+)
 from openapi.resource import NO_SCHEMAS, CustomSchemas, ServedResource, gvk_dict, gvk_of
 
 
@@ -39,8 +44,11 @@ def root_document(
     The hash is taken over the rows and schemas rather than over the document, so that asking for
     the index builds no documents.
     """
-    by_path: dict[str, list[ServedResource]] = {}
-    for resource in resources:
+    served = list(resources)
+    by_path: dict[str, list[ServedResource]] = {
+        name: [] for name in documents_of_their_own(served, schemas)
+    }
+    for resource in served:
         by_path.setdefault(group_version_path(resource.group, resource.version), []).append(
             resource
         )
@@ -79,15 +87,33 @@ def group_version_document(
     definitions = load()
     rows = [row for row in resources if (row.group, row.version) == (group, version)]
     paths = resource_paths(rows, definitions)
+    plain = of_group_versions(rows, definitions)
+    roots = {path.answer for path in plain}
+    return _document(
+        {
+            **{path.path: _plain_item(path) for path in plain},
+            **{path.path: _path_item(path) for path in paths},
+        },
+        _schemas(definitions, definitions_used(paths) | roots, rows, schemas),
+    )
+
+
+def plain_document(
+    name: str, resources: Iterable[ServedResource], schemas: CustomSchemas = NO_SCHEMAS
+) -> Object:
+    """The document of a path that is about no resource. Raises KeyError if there is none."""
+    path, definitions = documents_of_their_own(resources, schemas)[name], load()
+    roots = {path.answer} - {""}
+    return _document({path.path: _plain_item(path)}, _schemas(definitions, roots, [], schemas))
+
+
+def _document(paths: Object, schemas: Object) -> Object:
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": SCHEMA_VERSION},
-        "paths": {
-            **_discovery_path(group, version),
-            **{path.path: _path_item(path) for path in paths},
-        },
+        "paths": paths,
         "components": {
-            "schemas": _schemas(definitions, paths, rows, schemas),
+            "schemas": schemas,
             "securitySchemes": {
                 "BearerToken": {
                     "type": "apiKey",
@@ -100,25 +126,13 @@ def group_version_document(
     }
 
 
-def _discovery_path(group: str, version: str) -> Object:
-    return {
-        f"/{group_version_path(group, version)}/": {
-            "get": {
-                "tags": [tag_of(group, version)],
-                "description": "get available resources",
-                "responses": {"200": {"description": "OK"}},
-            }
-        }
-    }
-
-
 def _schemas(
     definitions: Definitions,
-    paths: list[PathOperations],
+    named: set[str],
     rows: list[ServedResource],
     schemas: CustomSchemas,
 ) -> Object:
-    roots = definitions_used(paths) | {definition_name(definitions, gvk_of(row)) for row in rows}
+    roots = named | {definition_name(definitions, gvk_of(row)) for row in rows}
     built: Object = {}
     for row in rows:
         gvk = gvk_of(row)
@@ -139,6 +153,10 @@ def custom_schemas(
         name: object_schema(definitions, gvk, schemas.get(gvk), ref_prefix),
         definition_name(definitions, of_list): list_schema(definitions, of_list, name, ref_prefix),
     }
+
+
+def _plain_item(path: PlainPath) -> Object:
+    return {"get": operation_v3(path, _answer(path.answer))}
 
 
 def _path_item(path: PathOperations) -> Object:
@@ -184,8 +202,12 @@ def _operation(operation: Operation) -> Object:
 
 
 def _response(operation: Operation, answer: str) -> Object:
-    schema: Object = {"$ref": f"{V3_REF}{answer}"} if answer else {"type": "string"}
+    schema = _answer(answer)
     return {
         "description": "OK",
         "content": {media: {"schema": schema} for media in operation.produces},
     }
+
+
+def _answer(name: str) -> Object:
+    return {"$ref": f"{V3_REF}{name}"} if name else {"type": "string"}

@@ -1,5 +1,7 @@
 """The APIServices, FlowSchemas, PriorityClasses and the ServiceCIDR that every cluster has.
 
+What every namespace has is put into the system's own here too.
+
 Sources: k8s.io/kubernetes `pkg/controlplane/apiserver/aggregator.go` for the priorities of groups,
 `pkg/registry/flowcontrol/ensurer` for FlowSchemas and their levels,
 `pkg/registry/scheduling/rest` for PriorityClasses,
@@ -18,9 +20,10 @@ from kapi.registry.resource import Resource
 from kapi.registry.scheduling.priority_class import system_priority_classes
 from kapi.registry.store import GenericStore
 from kapi.registry.strategy import RequestContext
-from kapi.server.bootstrap import API_SERVER, ensure
+from kapi.server.bootstrap import API_SERVER, SYSTEM_NAMESPACES, ensure
 from kapi.server.call import Api
 from kapi.server.decoding import private_copy
+from kapi.server.namespace_content import fill_namespace
 
 _API_SERVICES = "apiservices.apiregistration.k8s.io"
 _FLOW_SCHEMAS = "flowschemas.flowcontrol.apiserver.k8s.io"
@@ -68,6 +71,7 @@ async def bootstrap_extensions(api: Api) -> None:
         *(ensure(services, obj) for obj in api_services(rows)),
         *(ensure(levels, private_copy(obj)) for obj in bootstrap_priority_levels()),
         _ensure_service_cidr(api),
+        *(fill_namespace(api, name) for name in SYSTEM_NAMESPACES),
     )
     await asyncio.gather(*(_ensure_flow_schema(api, obj) for obj in bootstrap_flow_schemas()))
 

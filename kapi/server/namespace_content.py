@@ -12,6 +12,12 @@ from kapi.server.bootstrap import ensure
 from kapi.server.call import Api
 
 _MANAGER = "kube-controller-manager"
+# The controller in `controllers/root_ca` keeps the same text.
+_CA_DESCRIPTION = (
+    "Contains a CA bundle that can be used to verify the kube-apiserver when using internal "
+    "endpoints such as the internal service IP or kubernetes.default.svc. No other usage is "
+    "guaranteed across distributions of Kubernetes clusters."
+)
 
 
 async def fill_namespace(api: Api, name: str) -> None:
@@ -35,6 +41,10 @@ def _root_ca(namespace: str, ca_pem: str) -> Object:
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": "kube-root-ca.crt", "namespace": namespace},
+        "metadata": {
+            "name": "kube-root-ca.crt",
+            "namespace": namespace,
+            "annotations": {"kubernetes.io/description": _CA_DESCRIPTION},
+        },
         "data": {"ca.crt": ca_pem},
     }

@@ -16,6 +16,7 @@ from kapi.server.exchange import JSON, Exchange
 from kapi.server.negotiation import not_acceptable, split_media_type
 from kapi.server.router import unknown_path
 from openapi.build import request
+from openapi.plain_paths import documents_of_their_own
 from openapi.v3 import root_document
 
 _log = logging.getLogger(__name__)
@@ -76,8 +77,12 @@ class OpenApiDocuments:
         await respond_cached(exchange, orjson.dumps(index), JSON)
 
     async def serve_v3(self, exchange: Exchange, path: str) -> None:
-        """`api/v1` or `apis/apps/v1`. Raises NotFound for what is not served."""
-        parts = path.strip("/").split("/")
+        """`api/v1`, `apis/apps/v1`, or a plain one. Raises NotFound for what is not served."""
+        name = path.strip("/")
+        if name in documents_of_their_own(self._resources, self._schemas):
+            await respond_cached(exchange, await self._document(f"v3-plain/{name}"), JSON)
+            return
+        parts = name.split("/")
         if parts[0] == "api" and len(parts) == 2:
             group, version = "", parts[1]
         elif parts[0] == "apis" and len(parts) == 3:

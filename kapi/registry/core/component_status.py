@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from kapi.api.object import Object, name_of
-from kapi.registry.strategy import AGE_COLUMN, NAME_COLUMN, Column, Strategy, age
+from kapi.registry.strategy import NAME_COLUMN, Column, Strategy
 
 DEPRECATION = "v1 ComponentStatus is deprecated in v1.19+"
 
@@ -18,7 +18,6 @@ class ComponentStatusStrategy(Strategy):
         Column("Status", about="Status of the component conditions"),
         Column("Message", about="Message of the component conditions"),
         Column("Error", about="Error of the component conditions"),
-        AGE_COLUMN,
     )
 
     def table_row(self, obj: Object, now: datetime) -> list[Any]:
@@ -29,4 +28,4 @@ class ComponentStatusStrategy(Strategy):
                 status = {"True": "Healthy", "False": "Unhealthy"}.get(found, "Unknown")
                 message, error = condition.get("message") or "", condition.get("error") or ""
                 break
-        return [name_of(obj), status, message, error, age(obj, now)]
+        return [name_of(obj), status, message, error]
