@@ -1,8 +1,11 @@
 """Create, read, update and delete as a client sees them: codes, bodies, preconditions."""
 
+import asyncio
 from typing import Any
 
 import pytest
+
+from kapi.api import errors
 
 CONFIG_MAPS = "/api/v1/namespaces/{}/configmaps"
 
@@ -208,3 +211,24 @@ async def test_the_option_for_unreadable_objects_stands_alone(api, namespace):
     assert collection.status == 422
     assert "is not allowed with DELETECOLLECTION" in collection.message
     assert (await api.admin("DELETE", f"{path}/a", option)).status == 200
+
+
+async def test_a_collection_is_deleted_no_further_than_to_a_refusal(api, namespace, monkeypatch):
+    path = f"/api/v1/namespaces/{namespace}/configmaps"
+    for number in range(80):
+        body = {"metadata": {"name": f"m{number:02}"}}
+        assert (await api.admin("POST", path, body)).status == 201
+    store = api.server.api.store_of("configmaps")
+    delete = type(store).delete
+
+    async def refusing(self, ctx, name, options):
+        if name == "m00":
+            raise errors.Conflict("not this one")
+        return await delete(self, ctx, name, options)
+
+    monkeypatch.setattr(type(store), "delete", refusing)
+    assert (await api.admin("DELETE", path)).status == 409
+    left = len((await api.admin("GET", path)).body["items"])
+    assert left > 40
+    await asyncio.sleep(0.1)
+    assert len((await api.admin("GET", path)).body["items"]) == left

@@ -181,19 +181,27 @@ async def delete_collection(call: Call) -> None:
     ctx = call.context()
     ctx.dry_run = dry
     turn = asyncio.Semaphore(_AT_ONCE)
+    failures: list[errors.ApiError] = []
 
     async def one(name: str, namespace: str) -> None:
         own = call.context()
         own.namespace, own.dry_run = namespace, dry
         async with turn:
+            if failures:
+                # The answer is an error already: what was not begun stays.
+                return
             try:
                 await call.store.delete(own, name, options)
             except errors.NotFound:
                 return
+            except errors.ApiError as error:
+                failures.append(error)
 
     await asyncio.gather(
         *(one(name_of(obj), obj["metadata"].get("namespace", "")) for obj in objects)
     )
+    if failures:
+        raise failures[0]
     meta = {"resourceVersion": str(page.revision)}
     if call.resource.is_custom:
         meta = {"continue": "", **meta}
