@@ -13,7 +13,6 @@ from kapi.client.client import (
     LEASES,
     NODES,
     PODS,
-    SERVICE_ACCOUNTS,
     STRATEGIC_MERGE_PATCH,
     Client,
 )
@@ -112,7 +111,6 @@ def simulate(scenario: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
         server = ApiServer(store, api_server_config())
         await server.start()
         bench = Bench(server)
-        await bench.client.create(SERVICE_ACCOUNTS, "default", {"metadata": {"name": "default"}})
         try:
             await scenario(bench)
         finally:

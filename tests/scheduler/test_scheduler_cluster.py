@@ -9,7 +9,7 @@ from kapi import env
 from kapi.api.errors import NotFound
 from kapi.api.object import Object, condition_of, is_deleting
 from kapi.api.user import UserInfo
-from kapi.client.client import EVENTS, NODES, PODS, SERVICE_ACCOUNTS, SERVICES, Client
+from kapi.client.client import EVENTS, NODES, PODS, SERVICES, Client
 from kapi.client.in_process import InProcessTransport
 from kapi.scheduler.scheduler import Scheduler
 from kapi.server.api_server import ApiServer
@@ -28,10 +28,6 @@ class Bench:
         self._server = server
         self.admin = self.client(ADMIN)
         self.scheduler = Scheduler(self.client(SCHEDULER))
-
-    async def prepare(self) -> None:
-        """Without its controller nobody makes the service account that pods need."""
-        await self.admin.create(SERVICE_ACCOUNTS, "default", {"metadata": {"name": "default"}})
 
     def client(self, user: UserInfo) -> Client:
         return Client(InProcessTransport(self._server.app, user))
@@ -75,7 +71,6 @@ def bench(scenario: Callable[[Bench], Coroutine[Any, Any, None]]) -> None:
         server = ApiServer(store, api_server_config())
         await server.start()
         bench = Bench(server)
-        await bench.prepare()
         scope = env.TaskScope()
         scope.spawn(bench.scheduler.run(), "scheduler")
         try:
@@ -272,7 +267,6 @@ def test_a_scheduler_that_starts_again_goes_on() -> None:
         server = ApiServer(store, api_server_config())
         await server.start()
         bench = Bench(server)
-        await bench.prepare()
         await bench.add_node("n1", cpu="2")
         for number in range(4):
             await bench.add_pod(f"p{number}", requests={"cpu": "1"})

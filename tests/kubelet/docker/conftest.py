@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from docker_bench import IMAGE, NETWORK, SCOPE, Bench, import_busybox
 
-from kapi.client.client import PODS, SERVICE_ACCOUNTS
+from kapi.client.client import PODS
 from kapi.server.api_server import ApiServer
 from kapi.sim.identities import api_server_config
 from kapi.storage.memory import MemoryStore
@@ -42,7 +42,6 @@ async def bench(engine: Any, tmp_path: Path) -> AsyncIterator[Bench]:
     server = ApiServer(MemoryStore(), api_server_config())
     await server.start()
     made = Bench(server, tmp_path / "kubelet", engine)
-    await made.admin.create(SERVICE_ACCOUNTS, "default", {"metadata": {"name": "default"}})
     await made.start()
     await made.node_ready()
     yield made
