@@ -87,6 +87,7 @@ def api_server_config(settings: ClusterSettings, pki: ClusterPki) -> ApiServerCo
         make_authorizer=cluster_authorizer,
         token_issuer=issuer,
         service_cidr=settings.service_cidr,
+        shared_store=bool(settings.etcd_servers),
         advertise_address=settings.advertise_address,
         advertise_port=settings.secure_port,
         cluster_ca_pem=pki.ca.cert_pem,

@@ -21,6 +21,7 @@ from kapi.server.custom_resources import CustomResources, Served
 from kapi.server.discovery import Discovery
 from kapi.server.exchange import Exchange, Receive, Scope, Send, parse_query
 from kapi.server.health import Health
+from kapi.server.kubernetes_endpoints import KubernetesEndpoints
 from kapi.server.lookup import CacheLookup, indexer
 from kapi.server.non_resource import NonResourceHandler, page_not_found
 from kapi.server.openapi_documents import OpenApiDocuments
@@ -59,6 +60,7 @@ class ApiServer:
         backing = Backing(store, self.cache, admission)
         stores = {(row.qualified, row.version): GenericStore(row, backing) for row in resources}
         self.api = Api(config, backing, authenticator, authorizer, rbac, lookup, stores)
+        self._endpoints = KubernetesEndpoints(self.api, shared=config.shared_store)
         address = f"{config.advertise_address}:{config.advertise_port}"
         discovery = Discovery(resources, address)
         self._router = Router(self.api, discovery)
@@ -89,6 +91,7 @@ class ApiServer:
         self._custom.start()
         await bootstrap(self.api)
         await bootstrap_extensions(self.api)
+        await self._endpoints.start()
         # Roles are judged as the cache has them: before it does, everybody would be refused.
         await self.cache.wait_for(await self._store.current_revision(), _START_SECONDS)
         self._ready = True
@@ -101,6 +104,7 @@ class ApiServer:
     async def stop(self) -> None:
         """End watches; the store is closed by who opened it."""
         self._ready = False
+        await self._endpoints.stop()
         await self._custom.stop()
         await self.cache.stop()
 

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 
 from kapi.api import errors
-from kapi.api.object import Object, annotations_of, metadata, name_of, namespace_of
+from kapi.api.object import Object, annotations_of, name_of, namespace_of
 from kapi.api.schema import kind_schema
 from kapi.api.user import GROUP_MASTERS, UserInfo
 from kapi.auth.bootstrap import AUTOUPDATE, RBAC_GROUP, bootstrap_objects
@@ -30,7 +30,7 @@ _PLURALS = {
 }
 
 
-def _context(namespace: str = "", manager: str = "kube-apiserver") -> RequestContext:
+def internal_context(namespace: str = "", manager: str = "kube-apiserver") -> RequestContext:
     """Another server may be bringing the same objects up to date: its writes are built upon."""
     context = RequestContext(API_SERVER, namespace=namespace, field_manager=manager)
     context.retry_conflicts = True
@@ -45,7 +45,7 @@ async def ensure(store: GenericStore, obj: Object, manager: str = "kube-apiserve
     row = store.resource
     apply_defaults(obj, kind_schema(row.group, row.version, row.kind), row.strategy)
     try:
-        await store.create(_context(namespace, manager), obj)
+        await store.create(internal_context(namespace, manager), obj)
     except errors.AlreadyExists:
         return False
     return True
@@ -81,7 +81,7 @@ async def _ensure_rbac(api: Api, obj: Object) -> None:
         return old
 
     if "aggregationRule" not in obj:
-        await store.update(_context(namespace_of(obj)), name_of(obj), build)
+        await store.update(internal_context(namespace_of(obj)), name_of(obj), build)
 
 
 async def _ensure_kubernetes_service(api: Api) -> None:
@@ -106,57 +106,3 @@ async def _ensure_kubernetes_service(api: Api) -> None:
             },
         },
     )
-    await _ensure_endpoints(api)
-
-
-async def _ensure_endpoints(api: Api) -> None:
-    config = api.config
-    address, number = config.advertise_address, config.advertise_port
-    if ipaddress.ip_address(address).is_loopback:
-        # Endpoints may not be loopback addresses: no pod could reach this server through them.
-        _log.warning("the Service kubernetes has no endpoint: %s is a loopback address", address)
-        return
-    skip = {"endpointslice.kubernetes.io/skip-mirror": "true"}
-    endpoints: Object = {
-        "apiVersion": "v1",
-        "kind": "Endpoints",
-        "metadata": {"name": "kubernetes", "namespace": "default", "labels": skip},
-        "subsets": [
-            {
-                "addresses": [{"ip": address}],
-                "ports": [{"name": "https", "port": number, "protocol": "TCP"}],
-            }
-        ],
-    }
-    endpoint_slice: Object = {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "name": "kubernetes",
-            "namespace": "default",
-            "labels": {"kubernetes.io/service-name": "kubernetes"},
-        },
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
-        "ports": [{"name": "https", "port": number, "protocol": "TCP"}],
-    }
-    for store, wanted in (
-        (api.store_of("endpoints"), endpoints),
-        (api.store_of("endpointslices.discovery.k8s.io"), endpoint_slice),
-    ):
-        await _ensure_same(store, wanted)
-
-
-async def _ensure_same(store: GenericStore, wanted: Object) -> None:
-    """Create the object, or bring everything but its metadata to what is wanted."""
-    if await ensure(store, private_copy(wanted)):
-        return
-
-    async def build(old: Object) -> Object:
-        new = private_copy(wanted)
-        metadata(new).update(metadata(old))
-        row = store.resource
-        apply_defaults(new, kind_schema(row.group, row.version, row.kind), row.strategy)
-        return new
-
-    await store.update(_context(namespace_of(wanted)), name_of(wanted), build)

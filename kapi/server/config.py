@@ -23,6 +23,8 @@ class ApiServerConfig:
     node_port_range: tuple[int, int] = (30000, 32767)
     advertise_address: str = "127.0.0.1"
     advertise_port: int = 6443
+    shared_store: bool = False
+    """May other API servers use the same store (etcd)? Then each keeps a lease."""
     cluster_ca_pem: str = ""
     kubelet_ca_file: str = ""
     kubelet_client_cert_file: str = ""
