@@ -19,8 +19,7 @@ from kapi.registry.flowcontrol.mandatory import (
 from kapi.registry.resource import Resource
 from kapi.registry.scheduling.priority_class import system_priority_classes
 from kapi.registry.store import GenericStore
-from kapi.registry.strategy import RequestContext
-from kapi.server.bootstrap import API_SERVER, SYSTEM_NAMESPACES, ensure
+from kapi.server.bootstrap import SYSTEM_NAMESPACES, ensure, internal_context
 from kapi.server.call import Api
 from kapi.server.decoding import private_copy
 from kapi.server.namespace_content import fill_namespace
@@ -143,4 +142,4 @@ async def _set_condition(store: GenericStore, name: str, condition: Object, mana
         now = {**condition, "lastTransitionTime": env.timestamp()}
         return {**old, "status": {"conditions": [now]}}
 
-    await status.update(RequestContext(API_SERVER, field_manager=manager), name, build)
+    await status.update(internal_context(manager=manager), name, build)
