@@ -60,7 +60,7 @@ MEANT: dict[str, dict[str, str]] = {
             "it dates the tracking of tokens that older releases made by themselves"
         ),
         "leases.kube-system/apiserver-* is missing": (
-            "upstream's servers say by it that they run; kapi's do so in the endpoints alone"
+            "its name is of that server; kapi's servers keep one where they share a store"
         ),
         "serviceaccounts.kube-system/* is missing": _ACCOUNT,
         "servicecidrs.kubernetes.metadata.finalizers is missing": (
