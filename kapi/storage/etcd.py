@@ -86,6 +86,8 @@ class EtcdStore:
         self._prefix = prefix
         self._tasks = env.TaskScope()
         self._followed: set[_Followed] = set()
+        self._told = 0
+        """The latest revision anybody was told: a stream that begins later must get there too."""
 
     @classmethod
     async def open(
@@ -156,10 +158,14 @@ class EtcdStore:
         """The revision of the whole etcd: others may write to it, outside of the prefix too."""
         request = rpc.RangeRequest(key=self._key("\0"), count_only=True)
         revision = int((await self._range(request)).header.revision)
+        self._told = max(self._told, revision)
         for stream in self._followed:
-            if stream.expect(revision):
-                self._tasks.spawn(stream.ask_for_progress(), "etcd watch progress")
+            self._expect(stream)
         return revision
+
+    def _expect(self, stream: _Followed) -> None:
+        if stream.expect(self._told):
+            self._tasks.spawn(stream.ask_for_progress(), "etcd watch progress")
 
     async def compact(self, revision: int) -> None:
         current = await self.current_revision()
@@ -229,6 +235,7 @@ class EtcdStore:
                 await self._start_watch(call, prefix, from_revision)
             if progress is not None:
                 self._followed.add(stream)
+                self._expect(stream)
             async with aclosing(self._batches(stream, from_revision)) as batches:
                 yield batches
         finally:
