@@ -15,6 +15,7 @@ help:
 	@echo "make bench   the table of docs/performance.md on this machine"
 
 $(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import ensurepip, venv' 2> /dev/null || e2e/install-venv.sh
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev]'
 	@touch $@

@@ -20,7 +20,7 @@ engine_answers() {
 # command:package
 missing=
 for pair in dockerd:docker.io nft:nftables iptables:iptables conntrack:conntrack \
-    etcd:etcd-server busybox:busybox-static ip:iproute2; do
+    etcd:etcd-server busybox:busybox-static ip:iproute2 curl:curl; do
     command -v "${pair%%:*}" > /dev/null 2>&1 || missing="$missing ${pair#*:}"
 done
 command -v docker > /dev/null 2>&1 || missing="$missing docker.io"
