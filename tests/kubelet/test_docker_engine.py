@@ -1,11 +1,13 @@
 """The connection to a Docker engine that breaks, and two nodes that make the network at once."""
 
 import asyncio
+import json
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 
@@ -65,3 +67,25 @@ async def test_a_network_that_another_node_made_meanwhile_will_do() -> None:
     engine = cast(DockerEngine, Engine())
     sandboxes = DockerSandboxes(engine, DockerImages(engine), DockerNetwork(), {})
     await sandboxes.update_pod_cidr("10.244.1.0/24")
+
+
+async def test_what_docker_takes_away_again_wakes_nobody() -> None:
+    """Docker destroys what it failed to create: woken by that, a pod would try without end."""
+    asked: list[str] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode())
+        writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        runtime = DockerRuntime("n1", url=f"tcp://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        with pytest.raises(RuntimeUnavailable):
+            async for _event in runtime.events():
+                pass
+        runtime.close()
+    target = unquote(next(head for head in asked if "/events" in head).split(" ")[1])
+    wanted = json.loads(parse_qs(urlsplit(target).query)["filters"][0])["event"]
+    assert "die" in wanted and "start" in wanted
+    assert "destroy" not in wanted
