@@ -2,10 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
-from harness import Client, CommandFailed
+from harness import Client, CommandFailed, eventually
 from meaning import assert_holds
 
 _CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c, labels: {l: one}}\ndata: {a: '1'}\n"
@@ -209,6 +210,13 @@ def test_patch(kubectl: Client, kind: str, patch: str, expected: str) -> None:
     assert_holds(_container(kubectl), expected)
 
 
+def _is_settled(deployment: dict[str, Any]) -> bool:
+    """Has the controller seen the last change, and are all pods gone from its status?"""
+    status = deployment["status"]
+    seen = status.get("observedGeneration") == deployment["metadata"]["generation"]
+    return seen and not status.get("replicas") and not status.get("terminatingReplicas")
+
+
 def test_patch_subresources_files_and_nothing(kubectl: Client, tmp_path: Path) -> None:
     kubectl.apply(_DEPLOYMENT)
     scaled = ["--subresource=scale", "--type=merge", "-p", '{"spec":{"replicas":2}}']
@@ -224,6 +232,8 @@ def test_patch_subresources_files_and_nothing(kubectl: Client, tmp_path: Path) -
     from_files = ["-f", str(tmp_path / "web.yaml"), "--patch-file", str(tmp_path / "patch")]
     kubectl("patch", *from_files)
     assert kubectl.json("get", "deployment", "web")["spec"]["replicas"] == 0
+    # kubectl compares what it read with the answer: the controller must have written its last.
+    eventually(lambda: _is_settled(kubectl.json("get", "deployment", "web")))
     assert "(no change)" in kubectl("patch", "deployment", "web", "-p", '{"spec":{"replicas":0}}')
     with pytest.raises(CommandFailed, match="the server rejected our request"):
         failing = '[{"op":"test","path":"/spec/replicas","value":5}]'
